@@ -1,0 +1,1 @@
+"""Label corruption: pure functions on labels, one file per kind."""

@@ -1,0 +1,1 @@
+"""The service: REST, the database, the Ray jobs, the command line."""

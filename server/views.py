@@ -1,0 +1,146 @@
+"""What the service answers with. The dashboard, the command line and scripts read these."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from spec.grid import Role
+from spec.records import LabelCard, RunState
+from spec.summary import Summary
+
+
+class GridState(StrEnum):
+    """Where a grid stands: as its runs do, taken together."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Factor(BaseModel):
+    """A varying path of a grid: its role and its values, in the order that the grid gives them."""
+
+    path: str
+    role: Role
+    values: list[Any]
+
+
+class GridSummary(BaseModel):
+    """A grid in the list: how far it is."""
+
+    grid_id: str
+    name: str
+    state: GridState
+    created_at: float
+    num_runs: int
+    runs_by_state: dict[RunState, int]
+    epochs_done: int
+    epochs_total: int
+    seconds_left: float | None = Field(None, description="estimate from the epochs so far; None before there are any, and at the end")
+    message: str = Field("", description="why the grid stands still or failed, for people")
+
+
+class GridView(GridSummary):
+    """A grid, whole."""
+
+    description: str
+    factors: list[Factor]
+    spec: dict[str, Any]
+
+
+class CreatedGrid(GridView):
+    """Answer to a POST of a grid."""
+
+    token: str | None = Field(None, description="for sending records; only where the sender launches the grid itself")
+
+
+class RunSummary(BaseModel):
+    """A run in the table."""
+
+    run_id: str
+    grid_id: str
+    state: RunState
+    attempt: int
+    factors: dict[str, Any]
+    epoch: int = Field(description="the last epoch recorded; 0 before the first")
+    epochs: int
+    started_at: float | None
+    heard_at: float | None
+    finished_at: float | None
+    noise_rate: float | None = Field(description="nominal")
+    realised_rate: float | None
+    noisy_hash: str | None
+    summary: Summary | None
+    error: str | None
+
+
+class RunView(RunSummary):
+    """A run, whole."""
+
+    config: dict[str, Any]
+    labels: LabelCard | None
+    num_train: int | None
+    num_validation: int | None
+    num_test: int | None
+    num_parameters: int | None
+    device: str | None
+    host: str | None
+    log_tail: str
+
+
+class RunPage(BaseModel):
+    """A page of a run table; `total` counts all runs that match the filter."""
+
+    total: int
+    offset: int
+    limit: int
+    runs: list[RunSummary]
+
+
+class Records(BaseModel):
+    """A run's epoch records by column; of an epoch recorded by several attempts, the last attempt's."""
+
+    run_id: str
+    epochs: list[int]
+    attempts: list[int]
+    metrics: dict[str, list[float | None]]
+
+
+class Curve(BaseModel):
+    """One metric over the epochs for one treatment under one condition: mean over the runs that reached the epoch."""
+
+    group: dict[str, Any] = Field(description="value of each factor that is not a replicate")
+    label: str
+    epochs: list[int]
+    mean: list[float | None]
+    low: list[float | None] = Field(description="mean minus one sample standard deviation; the mean where n = 1")
+    high: list[float | None]
+    n: list[int]
+
+
+class Curves(BaseModel):
+    """A grid's curves of one metric."""
+
+    metric: str
+    metrics: list[str] = Field(description="every metric that the grid's runs recorded")
+    curves: list[Curve]
+
+
+class Health(BaseModel):
+    """Whether the service can take records."""
+
+    status: str
+    version: str
+    writer_alive: bool
+    queued_writes: int
+    ray: str = Field(description="'not started', an address, or what is wrong with it")
+
+
+class ErrorView(BaseModel):
+    """Every error that the service answers with. `problems` names path, given value and what is allowed."""
+
+    error: str
+    problems: list[dict[str, Any]] = Field(default_factory=list)

@@ -1,0 +1,214 @@
+"""GridSpec: a base configuration and axes; expanding it gives the runs."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from spec.identity import content_hash
+from spec.problems import InvalidInputError, Problem, problems_of
+from spec.registry import did_you_mean
+from spec.run import RunConfig
+
+MAX_PROBLEMS = 20
+
+
+class Role(StrEnum):
+    """What an axis is for. The best treatment is sought within a condition, over replicates."""
+
+    CONDITION = "condition"
+    TREATMENT = "treatment"
+    REPLICATE = "replicate"
+    NUISANCE = "nuisance"
+
+
+INFERRED_ROLES = {
+    "dataset": Role.CONDITION,
+    "split": Role.CONDITION,
+    "noise": Role.CONDITION,
+    "method": Role.TREATMENT,
+    "ema": Role.TREATMENT,
+    "seed": Role.REPLICATE,
+    "seeds": Role.REPLICATE,
+}
+
+
+def inferred_role(path: str) -> Role:
+    """The role of an axis that the user gave none."""
+    return INFERRED_ROLES.get(path.split(".")[0], Role.NUISANCE)
+
+
+class Resources(BaseModel):
+    """What each run may use. Not part of a run's identity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cpus_per_worker: int = Field(1, ge=1, description="CPU cores, and threads, of each worker")
+    gpus_per_worker: float = Field(0, ge=0, description="GPUs of each worker; a fraction shares one between runs")
+    max_concurrent: int | None = Field(None, ge=1, description="runs at once; as many as fit if not given")
+
+
+class GridSpec(BaseModel):
+    """Runs to make: `base` crossed with `axes` and with each zipped group, and the explicit `cells` on top of `base`.
+
+    Axes are dotted paths into the run's configuration. The same model reads a YAML file and a POST.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: str = Field(min_length=1, max_length=200)
+    description: str = Field("", max_length=10_000)
+    base: dict[str, Any] = Field(description="a run's configuration, without what the axes set")
+    axes: dict[str, list[Any]] = Field(default_factory=dict, description="dotted path: values, crossed")
+    zip: list[dict[str, list[Any]]] = Field(default_factory=list, description="groups of axes that step together")
+    cells: list[dict[str, Any]] = Field(default_factory=list, description="extra runs: dotted path: value, on top of base")
+    roles: dict[str, Role] = Field(default_factory=dict, description="dotted path: role, where the inferred one is wrong")
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _axes_are_consistent(self) -> Self:
+        for path, values in itertools.chain(self.axes.items(), *(group.items() for group in self.zip)):
+            if not values:
+                raise ValueError(f"axis {path!r} has no values: give at least one, or remove it")
+        for path, values in self.axes.items():
+            if repeated := [value for i, value in enumerate(values) if value in values[:i]]:
+                raise ValueError(f"axis {path!r} lists {repeated[0]!r} twice")
+        return self
+
+    @model_validator(mode="after")
+    def _zipped_groups_fit(self) -> Self:
+        paths = [*self.axes, *itertools.chain.from_iterable(self.zip)]
+        if repeated := [path for i, path in enumerate(paths) if path in paths[:i]]:
+            raise ValueError(f"axis {repeated[0]!r} is given twice: put it in axes or in one zipped group")
+        for group in self.zip:
+            lengths = {path: len(values) for path, values in group.items()}
+            if len(set(lengths.values())) != 1:
+                raise ValueError(f"zipped axes step together and need the same number of values, got {lengths or 'an empty group'}")
+        return self
+
+    @model_validator(mode="after")
+    def _roles_are_of_varying_paths(self) -> Self:
+        for path in self.roles:
+            if path not in (varying := self.varying_paths):
+                raise ValueError(f"role of {path!r}, which does not vary: varying are {', '.join(varying)}{did_you_mean(path, varying)}")
+        return self
+
+    @property
+    def varying_paths(self) -> list[str]:
+        """Every path that an axis, a zipped group or a cell sets, in the order given."""
+        groups = [self.axes, *self.zip, *self.cells]
+        return list(dict.fromkeys(itertools.chain.from_iterable(groups)))
+
+    def role(self, path: str) -> Role:
+        """The role of a varying path: the user's, else the inferred one."""
+        return self.roles.get(path, inferred_role(path))
+
+    def count(self) -> int:
+        """How many runs the grid has, without expanding it."""
+        crossed = math.prod(map(len, self.axes.values())) * math.prod(len(next(iter(g.values()))) for g in self.zip)
+        only_cells = bool(self.cells) and not self.axes and not self.zip
+        return len(self.cells) + (0 if only_cells else crossed)
+
+    def overrides(self) -> Iterator[dict[str, Any]]:
+        """For each run, in order: what it sets on top of `base`, by dotted path."""
+        axes = [[{path: value} for value in values] for path, values in self.axes.items()]
+        groups = [[dict(zip(g, row, strict=True)) for row in zip(*g.values(), strict=True)] for g in self.zip]
+        if self.axes or self.zip or not self.cells:
+            for parts in itertools.product(*axes, *groups):
+                yield {path: value for part in parts for path, value in part.items()}
+        yield from self.cells
+
+
+class Cell(BaseModel):
+    """One run of a grid, and where it stands on the varying paths."""
+
+    run: RunConfig
+    run_id: str
+    factors: dict[str, Any] = Field(description="dotted path: this run's resolved value, for every varying path")
+
+
+class Grid(BaseModel):
+    """An expanded grid. The same specification always has the same `grid_id`, and so have its runs."""
+
+    grid_id: str
+    spec: GridSpec
+    cells: list[Cell]
+    roles: dict[str, Role]
+
+
+def expand(spec: GridSpec, run_type: type[RunConfig], max_runs: int) -> Grid:
+    """The grid's runs, each validated.
+
+    Raises:
+        InvalidInputError: more than `max_runs` runs (counted before they are made), a run that is not
+            valid, or the same run twice.
+    """
+    if (count := spec.count()) > max_runs:
+        message = f"the grid has {count:,} runs, the limit is {max_runs:,}: shorten an axis"
+        raise InvalidInputError([Problem(path="axes", given=count, message=message)])
+    cells: list[Cell] = []
+    problems: dict[tuple[str, str], Problem] = {}
+    for overrides in spec.overrides():
+        try:
+            cells.append(_cell(spec, overrides, run_type))
+        except ValidationError as error:
+            for problem in problems_of(error, run_type):
+                placed = _placed(problem, spec)
+                problems.setdefault((placed.path, placed.message), placed)
+            if len(problems) >= MAX_PROBLEMS:
+                break
+    if problems:
+        raise InvalidInputError(problems.values())
+    _refuse_repeats(cells)
+    roles = {path: spec.role(path) for path in spec.varying_paths}
+    content = {"name": spec.name, "roles": roles, "runs": [cell.run_id for cell in cells]}
+    return Grid(grid_id=content_hash(content), spec=spec, cells=cells, roles=roles)
+
+
+def _cell(spec: GridSpec, overrides: dict[str, Any], run_type: type[RunConfig]) -> Cell:
+    run = run_type.model_validate(with_overrides(spec.base, overrides))
+    resolved = run.resolved()
+    factors = {path: value_at(resolved, path) for path in spec.varying_paths}
+    return Cell.model_construct(run=run, run_id=run.run_id, factors=factors)
+
+
+def _placed(problem: Problem, spec: GridSpec) -> Problem:
+    """The problem with its path under `base`, or under `axes` where a varying path sets it."""
+    varies = any(problem.path == path or problem.path.startswith(f"{path}.") for path in spec.varying_paths)
+    return problem.model_copy(update={"path": problem.path if varies or not problem.path else f"base.{problem.path}"})
+
+
+def _refuse_repeats(cells: list[Cell]) -> None:
+    first: dict[str, int] = {}
+    for position, cell in enumerate(cells):
+        if (earlier := first.setdefault(cell.run_id, position)) != position:
+            message = f"runs {earlier} and {position} (counted from 0) are the same run, {cell.factors}: remove one"
+            raise InvalidInputError([Problem(path="cells", given=cell.factors, message=message)])
+
+
+def with_overrides(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:
+    """A copy of `base` with each dotted path set; shorter paths first, so that `method` goes before `method.sigma`."""
+    config = dict(base)
+    for path in sorted(overrides, key=lambda path: path.count(".")):
+        *parents, last = path.split(".")
+        node = config
+        for key in parents:
+            child = node.get(key)
+            # A bare string is a part's name, and no value yet is an empty mapping.
+            node[key] = {"name": child} if isinstance(child, str) else dict(child) if isinstance(child, dict) else {}
+            node = node[key]
+        node[last] = overrides[path]
+    return config
+
+
+def value_at(config: dict[str, Any], path: str) -> Any:
+    """The value at a dotted path, or None where the path leads nowhere (CE has no `method.sigma`)."""
+    node: Any = config
+    for key in path.split("."):
+        if not isinstance(node, dict):
+            return None
+        node = node.get(key)
+    return node

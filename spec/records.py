@@ -1,0 +1,124 @@
+"""What travels between workers and the service: messages from a run, work for a launcher."""
+
+import math
+import time
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from spec.grid import Resources
+
+
+class RunState(StrEnum):
+    """Where a run stands. `lost`: it was running, and has not been heard of for a while."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    LOST = "lost"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+FINAL_STATES = frozenset({RunState.DONE, RunState.FAILED, RunState.CANCELLED})
+
+
+class LabelCard(BaseModel):
+    """The labels that a run was given: what was asked for, what came out, and their identity."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    noise: str
+    noise_rate: float | None = Field(description="nominal: what was asked for; None for recorded labels")
+    realised_rate: float = Field(ge=0, le=1, description="share of the training set whose given label differs from the clean one")
+    num_examples: int
+    num_corrupt: int
+    class_names: list[str]
+    counts: list[list[int]] = Field(description="K x K; row: clean class, column: given class")
+    clean_hash: str
+    noisy_hash: str
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    run_id: str
+    attempt: int = Field(ge=1, description="1 for the first start of the run; a resumed run counts on")
+    at: float = Field(default_factory=time.time, description="seconds since 1970, by the sender's clock")
+
+
+class Started(_Message):
+    """A worker took the run up."""
+
+    type: Literal["started"] = "started"
+    labels: LabelCard
+    num_train: int
+    num_validation: int
+    num_test: int
+    num_parameters: int
+    device: str
+    host: str
+    resumed_from: int = Field(0, description="the last epoch that an earlier attempt completed")
+
+
+class EpochRecord(_Message):
+    """What a run measured after an epoch (counted from 1). Accuracies are in [0, 1]; a loss that diverged is None."""
+
+    type: Literal["epoch"] = "epoch"
+    epoch: int = Field(ge=1)
+    metrics: dict[str, float | None]
+
+    @field_validator("metrics")
+    @classmethod
+    def _finite_or_none(cls, metrics: dict[str, float | None]) -> dict[str, float | None]:
+        return {name: value if value is not None and math.isfinite(value) else None for name, value in metrics.items()}
+
+
+class Finished(_Message):
+    """The run ended: done, failed or cancelled."""
+
+    type: Literal["finished"] = "finished"
+    state: RunState
+    error: str | None = None
+    log_tail: str = Field("", description="the last lines of the run's log, where it failed")
+
+
+class Heartbeat(_Message):
+    """The run is alive, and has nothing else to say."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+
+
+Message = Annotated[Started | EpochRecord | Finished | Heartbeat, Field(discriminator="type")]
+
+
+class RecordBatch(BaseModel):
+    """Messages of one grid's runs. Sending a batch twice changes nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    grid_id: str
+    messages: list[Message] = Field(max_length=10_000)
+
+
+class BatchReply(BaseModel):
+    """Answer to a batch. Runs that the sender named and that were cancelled meanwhile must stop."""
+
+    accepted: int
+    cancelled: list[str]
+
+
+class WorkItem(BaseModel):
+    """A run to make: its identity and its whole resolved configuration."""
+
+    run_id: str
+    config: dict[str, Any]
+
+
+class Work(BaseModel):
+    """What is left of a grid for a launcher to run."""
+
+    grid_id: str
+    resources: Resources
+    runs: list[WorkItem]

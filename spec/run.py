@@ -1,0 +1,96 @@
+"""RunConfig: everything that decides a run's numbers, and nothing else."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+from spec.identity import content_hash
+from spec.registry import NamedParams, Registry
+from spec.seeds import SEED_LIMIT, Seeds
+
+# Part of a run's identity: raise it when the same configuration gives other numbers than before.
+RUN_VERSION = 1
+
+
+class Split(BaseModel):
+    """Which training examples are used for what. Sizes are exact; the draw is stratified by given label."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    validation: float = Field(0.0, ge=0, le=0.9, description="share of the training set held out, with its noisy labels")
+    train_size: int | None = Field(None, ge=2, description="use only so many training examples (drawn with the split seed)")
+    test_size: int | None = Field(None, ge=1, description="use only so many test examples (the first ones)")
+
+
+class EMA(BaseModel):
+    """Exponential moving average of the weights ("momentum model", MO), evaluated beside the raw model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    decay: float = Field(0.999, gt=0, lt=1, description="share of the average that each step keeps")
+
+
+class RunConfig(BaseModel):
+    """One cell of a grid. `bind` gives the model whose part fields know their registries."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    dataset: NamedParams
+    split: Split = Split()
+    augmentation: Literal["standard", "none"] = Field("standard", description="the data set's usual crops and flips, or none")
+    noise: NamedParams
+    model: NamedParams
+    method: NamedParams
+    optimizer: NamedParams
+    schedule: NamedParams
+    ema: EMA | None = None
+    epochs: int = Field(ge=1, le=100_000)
+    batch_size: int = Field(128, ge=1, le=1_000_000, description="examples per step, over all workers")
+    workers: int = Field(1, ge=1, le=1024, description="processes that share each step (DDP)")
+    seed: int = Field(0, ge=0, lt=SEED_LIMIT, description="the seed that all unnamed seeds follow")
+    seeds: Seeds = Seeds()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seeds_follow_seed(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or not isinstance(raw.get("seeds", {}), dict):
+            return raw
+        return {**raw, "seeds": {**dict.fromkeys(Seeds.model_fields, raw.get("seed", 0)), **raw.get("seeds", {})}}
+
+    @model_validator(mode="after")
+    def _parts_go_together(self) -> Self:
+        for part in (self.dataset, self.noise, self.model, self.method, self.optimizer, self.schedule):
+            part.check_run(self)
+        if self.batch_size < self.workers:
+            raise ValueError(f"batch_size {self.batch_size} is shared by {self.workers} workers: give each at least one example")
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """The whole configuration as JSON values, every default written out."""
+        return self.model_dump(mode="json", serialize_as_any=True)
+
+    @property
+    def run_id(self) -> str:
+        """Hash of the resolved configuration and the version of the code's numbers."""
+        return content_hash({"version": RUN_VERSION, "config": self.resolved()})
+
+
+def bind(
+    *,
+    dataset: Registry[Any],
+    noise: Registry[Any],
+    model: Registry[Any],
+    method: Registry[Any],
+    optimizer: Registry[Any],
+    schedule: Registry[Any],
+) -> type[RunConfig]:
+    """RunConfig that knows its parts: unions, error messages and OpenAPI come from the registries."""
+    fields: dict[str, Any] = {
+        "dataset": (dataset.union(), ...),
+        "noise": (noise.union(), ...),
+        "model": (model.union(), ...),
+        "method": (method.union(), Field(default_factory=method.params("ce"), validate_default=True)),
+        "optimizer": (optimizer.union(), ...),
+        "schedule": (schedule.union(), Field(default_factory=schedule.params("constant"), validate_default=True)),
+    }
+    return create_model("RunConfig", __base__=RunConfig, __doc__="One run: everything that decides its numbers.", **fields)

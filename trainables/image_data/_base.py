@@ -1,0 +1,49 @@
+"""What a data set is, before labels are corrupted and splits are drawn.
+
+Shapes: N examples, B batch, C channels, H and W pixels. An example's index is its place in its image source.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from models._base import DataShape
+from spec.registry import Registry
+
+
+class ImageSource(Protocol):
+    """Images that can be fed to a network, batch after batch."""
+
+    def __len__(self) -> int: ...
+
+    def feed(self, index_batches: Iterable[Tensor], device: torch.device, augment_seed: int | None = None) -> Iterator[Tensor]:
+        """Normalised float images (B, C, H, W) on the device for each batch of indices, in the order given.
+
+        With an `augment_seed`, each image is augmented; what is done to it is a function of (augment_seed, its
+        index) alone, whatever the batches, their order or the number of workers. None: no augmentation.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set as published: images and true labels, without noise or splits."""
+
+    train: ImageSource
+    train_labels_N: Tensor
+    test: ImageSource
+    test_labels_N: Tensor
+    class_names: Sequence[str]
+    shape: DataShape
+    # Relative paths of the training images, where the data set is a tree of files.
+    train_paths: Sequence[str] | None = None
+
+
+# Called as load(params, root), where `root` is the folder that data sets lie in.
+DatasetLoader = Callable[[Any, Path], Dataset]
+
+DATASETS: Registry[DatasetLoader] = Registry("dataset", package="trainables.image_data")

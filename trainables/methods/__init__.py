@@ -1,0 +1,1 @@
+"""What the training does about label noise, one file per method."""
