@@ -69,9 +69,9 @@ class Registry(Generic[Part]):
         def add(part: Part) -> Part:
             if name in self._parts:
                 raise ValueError(f"{self.kind} {name!r} is registered twice: {self._parts[name]} and {part}")
-            self._parts[name] = part
             fields: dict[str, Any] = {"name": (Literal[name], name)}
             self._params[name] = create_model(params.__name__, __base__=_named(params), __doc__=params.__doc__, **fields)
+            self._parts[name] = part
             return part
 
         return add
@@ -109,6 +109,8 @@ class Registry(Generic[Part]):
 
 
 def _named(params: type[Params]) -> tuple[type[NamedParams], ...]:
+    if params is Params:
+        return (NamedParams,)
     return (params, NamedParams)  # type: ignore[return-value]  # the pair makes a subclass of both
 
 

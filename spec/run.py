@@ -30,6 +30,14 @@ class EMA(BaseModel):
     decay: float = Field(0.999, gt=0, lt=1, description="share of the average that each step keeps")
 
 
+class Measure(BaseModel):
+    """What is measured after every epoch, beside validation and test."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    train_sample: int | None = Field(None, ge=1, description="measure the fit of only so many training examples; all if not given")
+
+
 class RunConfig(BaseModel):
     """One cell of a grid. `bind` gives the model whose part fields know their registries."""
 
@@ -49,6 +57,7 @@ class RunConfig(BaseModel):
     workers: int = Field(1, ge=1, le=1024, description="processes that share each step (DDP)")
     seed: int = Field(0, ge=0, lt=SEED_LIMIT, description="the seed that all unnamed seeds follow")
     seeds: Seeds = Seeds()
+    measure: Measure = Measure()
 
     @model_validator(mode="before")
     @classmethod

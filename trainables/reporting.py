@@ -1,8 +1,42 @@
-"""Reporting: what a run says while it trains, and to whom."""
+"""Reporting: what a run says while it trains, and to whom.
 
-from typing import Protocol
+Every message is first a line of `records.jsonl` in the run's folder, on disk before the training goes on. That file is the
+truth: it is all that a run without a service leaves, and the outbox from which the service is told, now or after it was away.
+"""
 
-from spec.records import LabelCard, RunState
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import random
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
+
+from spec.records import BatchReply, EpochRecord, Finished, Heartbeat, LabelCard, RunState, Started
+
+log = logging.getLogger(__name__)
+
+RECORDS = "records.jsonl"
+SENT = "records.sent"
+
+BATCH_MESSAGES = 500
+# Short epochs share a batch: no more than this many seconds' worth of them.
+LINGER_SECONDS = 0.2
+HEARTBEAT_SECONDS = 5.0
+REQUEST_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 30.0
+# A killed predecessor's process may take this long to be gone.
+LOCK_SECONDS = 60.0
 
 
 class Reporter(Protocol):
@@ -46,3 +80,339 @@ class NullReporter:
 
     def finished(self, state: RunState, error: str | None = None, log_tail: str = "") -> None:
         pass
+
+
+class RecordFile:
+    """A run's messages, one JSON line each, on disk when a method returns.
+
+    One process at a time holds a run's file: a second one waits until the first is gone.
+
+    Raises:
+        RuntimeError: another process still holds the file after `lock_seconds`.
+    """
+
+    stop_requested = False
+
+    def __init__(self, folder: Path, run_id: str, lock_seconds: float = LOCK_SECONDS) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.run_id = run_id
+        self._file = (folder / RECORDS).open("ab")
+        try:
+            _lock(self._file.fileno(), folder, lock_seconds)
+        except BaseException:
+            self._file.close()
+            raise
+        _cut_torn_line(folder / RECORDS)
+        self._last_attempt = max((message.get("attempt", 0) for message in messages_in(folder)), default=0)
+        self.attempt = self._last_attempt + 1
+
+    def started(
+        self,
+        *,
+        labels: LabelCard,
+        num_train: int,
+        num_validation: int,
+        num_test: int,
+        num_parameters: int,
+        device: str,
+        resumed_from: int,
+    ) -> None:
+        self._write(
+            Started(
+                run_id=self.run_id,
+                attempt=self.attempt,
+                labels=labels,
+                num_train=num_train,
+                num_validation=num_validation,
+                num_test=num_test,
+                num_parameters=num_parameters,
+                device=device,
+                host=socket.gethostname(),
+                resumed_from=resumed_from,
+            )
+        )
+
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        self._write(EpochRecord(run_id=self.run_id, attempt=self.attempt, epoch=epoch, metrics=dict(metrics)))
+
+    def finished(self, state: RunState, error: str | None = None, log_tail: str = "") -> None:
+        self._write(Finished(run_id=self.run_id, attempt=self.attempt, state=state, error=error, log_tail=log_tail))
+
+    def abandoned(self, error: str, log_tail: str = "") -> None:
+        """The attempt before this one failed without saying so: its process died."""
+        self.attempt = max(self._last_attempt, 1)
+        self.finished(RunState.FAILED, error, log_tail)
+
+    def close(self) -> None:
+        """Let another process have the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _write(self, message: BaseModel) -> None:
+        self._file.write(message.model_dump_json().encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+class HttpReporter(RecordFile):
+    """A record file whose lines a thread sends to the service as they come; what cannot be sent waits in the file."""
+
+    def __init__(self, folder: Path, run_id: str, service: "Service", grid_id: str, lock_seconds: float = LOCK_SECONDS) -> None:
+        super().__init__(folder, run_id, lock_seconds)
+        self._outbox = Outbox(folder, service, grid_id)
+        self._cancelled = threading.Event()
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._send_until_closed, name=f"report {run_id}", daemon=True)
+
+    @property
+    def stop_requested(self) -> bool:  # type: ignore[override]  # the record file's never changes
+        return self._cancelled.is_set()
+
+    def open(self) -> Self:
+        """Say that the run is alive, hear whether it was cancelled meanwhile, and send from now on."""
+        with contextlib.suppress(ServiceUnavailableError, RefusedError):
+            self._beat()
+        self._news.set()
+        self._thread.start()
+        return self
+
+    def close(self, drain_seconds: float = 10.0) -> None:
+        """Send what is left, for so long; the rest stays in the outbox."""
+        self._closing.set()
+        self._news.set()
+        if self._thread.is_alive():
+            self._thread.join(drain_seconds)
+        super().close()
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def _write(self, message: BaseModel) -> None:
+        super()._write(message)
+        self._news.set()
+
+    def _send_until_closed(self) -> None:
+        pause = Pause()
+        while not self._closing.is_set():
+            heard = self._news.wait(HEARTBEAT_SECONDS)
+            self._closing.wait(LINGER_SECONDS)
+            self._news.clear()
+            if self._delivers(with_news=heard):
+                pause.reset()
+            else:
+                self._news.set()
+                self._closing.wait(pause.seconds())
+        # A service that is away must not hold up the next run: the file keeps what two tries could not send.
+        if not self._delivers(with_news=True):
+            time.sleep(0.5)
+            self._delivers(with_news=True)
+
+    def _delivers(self, with_news: bool) -> bool:
+        """Whether the service took what waits, or, where nothing does, heard that the run is alive."""
+        try:
+            if with_news:
+                self._hear(self._outbox.send())
+            else:
+                self._beat()
+        except (ServiceUnavailableError, RefusedError) as error:
+            log.debug("the records of run %s wait: %s", self.run_id, error)
+            return False
+        return True
+
+    def _beat(self) -> None:
+        self._hear(self._outbox.post([Heartbeat(run_id=self.run_id, attempt=self.attempt).model_dump(mode="json")]))
+
+    def _hear(self, cancelled: set[str]) -> None:
+        if self.run_id in cancelled:
+            self._cancelled.set()
+
+
+class ServiceUnavailableError(ConnectionError):
+    """The service did not answer, or asked to be asked later."""
+
+
+class RefusedError(RuntimeError):
+    """The service answered that the request itself is wrong."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"the service answered {status}: {text}")
+        self.status = status
+
+
+class Service:
+    """The service's REST interface, as far as a worker and a launcher need it, with the standard library alone."""
+
+    def __init__(self, server: str, token: str | None = None) -> None:
+        self.server = server.rstrip("/")
+        self.token = token
+        # A proxy meant for the internet does not know this machine's own ports.
+        local = urlsplit(server).hostname in ("127.0.0.1", "localhost", "::1")
+        self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if local else []))
+
+    def request(self, method: str, path: str, body: Any = None) -> Any:
+        """The answer's JSON.
+
+        Raises:
+            ServiceUnavailableError: no answer, a server error, or "too many requests".
+            RefusedError: any other error status.
+        """
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
+        content = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.server + path, content, headers, method=method)
+        try:
+            with self._opener.open(request, timeout=REQUEST_SECONDS) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            text = error.read(2000).decode(errors="replace")
+            if error.code == 429 or error.code >= 500:
+                raise ServiceUnavailableError(f"{self.server} answered {error.code}: {text}") from error
+            raise RefusedError(error.code, text) from error
+        except (OSError, ValueError) as error:
+            raise ServiceUnavailableError(f"{self.server} does not answer: {error}") from error
+
+
+class Outbox:
+    """The part of a run's record file that the service has not acknowledged yet."""
+
+    def __init__(self, folder: Path, service: Service, grid_id: str) -> None:
+        self.folder = folder
+        self.service = service
+        self.grid_id = grid_id
+        self._sent = _read_offset(folder)
+
+    def send(self) -> set[str]:
+        """Send all complete lines that wait; gives the runs that the service says are cancelled."""
+        cancelled: set[str] = set()
+        for messages, end in self._batches():
+            cancelled |= self.post(messages)
+            self._sent = end
+            _write_offset(self.folder, end)
+        return cancelled
+
+    def post(self, messages: list[dict[str, Any]]) -> set[str]:
+        """Send messages; one that the service cannot take is left out and logged, so that it does not hold up the others."""
+        body = {"grid_id": self.grid_id, "messages": messages}
+        try:
+            return set(BatchReply.model_validate(self.service.request("POST", "/api/records", body)).cancelled)
+        except RefusedError as error:
+            if error.status in (401, 403, 404):
+                raise
+            if len(messages) == 1:
+                log.error("left out a record of run %s, %s: %s", messages[0].get("run_id"), error, json.dumps(messages[0])[:500])
+                return set()
+        middle = len(messages) // 2
+        return self.post(messages[:middle]) | self.post(messages[middle:])
+
+    def _batches(self) -> Iterator[tuple[list[dict[str, Any]], int]]:
+        batch: list[dict[str, Any]] = []
+        end = self._sent
+        for line in _complete_lines(self.folder / RECORDS, self._sent):
+            end += len(line)
+            if (message := _parsed(line)) is not None:
+                batch.append(message)
+            if len(batch) == BATCH_MESSAGES:
+                yield batch, end
+                batch = []
+        if end > self._sent:
+            yield batch, end
+
+
+class Pause:
+    """Waits that double, with jitter, so that many workers do not come back at the same moment."""
+
+    def __init__(self, longest: float = LONGEST_PAUSE_SECONDS) -> None:
+        self.longest = longest
+        self.tries = 0
+
+    def seconds(self) -> float:
+        """The next wait: half of it fixed, half of it random."""
+        full = min(self.longest, 0.5 * 2 ** min(self.tries, 16))
+        self.tries += 1
+        # Not a number of an experiment: no named seed.
+        return full * (0.5 + 0.5 * random.random())
+
+    def reset(self) -> None:
+        self.tries = 0
+
+
+def replay(run_folders: Iterable[Path], service: Service, grid_id: str) -> int:
+    """Send what the outboxes still hold; gives how many hold some after it. Sending anything twice changes nothing.
+
+    Raises:
+        RefusedError: the service does not know the grid, or not its token.
+    """
+    waiting = [folder for folder in run_folders if _unsent(folder)]
+    for done, folder in enumerate(waiting):
+        try:
+            Outbox(folder, service, grid_id).send()
+        except ServiceUnavailableError as error:
+            log.debug("the outboxes wait: %s", error)
+            return len(waiting) - done
+    return 0
+
+
+def messages_in(folder: Path) -> Iterator[dict[str, Any]]:
+    """A run's messages so far, in order; a last line torn by a kill is left out."""
+    parsed = (_parsed(line) for line in _complete_lines(folder / RECORDS, 0))
+    return (message for message in parsed if message is not None)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) else None
+
+
+def _complete_lines(path: Path, start: int) -> Iterator[bytes]:
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(start)
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line
+
+
+def _cut_torn_line(path: Path) -> None:
+    content_end = path.stat().st_size
+    whole = sum(map(len, _complete_lines(path, 0)))
+    if whole < content_end:
+        os.truncate(path, whole)
+
+
+def _lock(file: int, folder: Path, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"another process is training the run in {folder}: wait for it, or choose another folder") from None
+            time.sleep(0.1)
+
+
+def _unsent(folder: Path) -> bool:
+    path = folder / RECORDS
+    return path.exists() and path.stat().st_size > _read_offset(folder)
+
+
+def _read_offset(folder: Path) -> int:
+    try:
+        return int((folder / SENT).read_text())
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _write_offset(folder: Path, offset: int) -> None:
+    partial = folder / f"{SENT}.{os.getpid()}.partial"
+    partial.write_text(str(offset))
+    partial.replace(folder / SENT)

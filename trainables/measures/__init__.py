@@ -1,0 +1,1 @@
+"""Numbers taken of a model on data, one file per measure."""

@@ -1,0 +1,85 @@
+"""Splits: a run's data, ready to train on. Labels are corrupted here, once, as a pure function of the configuration.
+
+Shapes: N examples of a source, M of them in a split.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from models._base import DataShape
+from noise._base import CleanLabels
+from noise.labels import corrupt
+from spec.records import LabelCard
+from spec.run import RunConfig
+from spec.seeds import stream_seed
+from trainables.image_data._base import DATASETS, Dataset, ImageSource
+from trainables.image_data.splits import split_indices
+
+
+@dataclass(frozen=True)
+class Examples:
+    """One split: which examples of a source it holds, and the source's labels."""
+
+    images: ImageSource
+    given_N: Tensor
+    true_N: Tensor
+    index_M: Tensor
+
+    def __len__(self) -> int:
+        return len(self.index_M)
+
+    def shuffled(self, seed: int) -> Tensor:
+        """The split's indices in random order."""
+        return self.index_M[torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))]
+
+    def sample(self, size: int | None, seed: int) -> "Examples":
+        """So many of the examples, drawn without replacement; all of them where `size` is None or larger."""
+        if size is None or size >= len(self):
+            return self
+        return Examples(self.images, self.given_N, self.true_N, self.shuffled(seed)[:size].sort().values)
+
+    def images_of(self, batches: list[Tensor], device: torch.device, augment_seed: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """For each batch of indices, the indices and the images, both on the device."""
+        feed = self.images.feed(batches, device, augment_seed)
+        yield from zip((index_B.to(device) for index_B in batches), feed, strict=True)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A run's data. Only train and validation labels are noisy; `measured` is the part of train that is measured."""
+
+    train: Examples
+    measured: Examples
+    validation: Examples | None
+    test: Examples
+    shape: DataShape
+    label_card: LabelCard
+
+
+def load_splits(run: RunConfig, root: Path, device: torch.device) -> Splits:
+    """The run's data set with its labels corrupted and its splits drawn; labels lie on the device."""
+    dataset = DATASETS[run.dataset.name](run.dataset, root)
+    clean = CleanLabels(dataset.train_labels_N, dataset.class_names, dataset.train_paths, root)
+    labels = corrupt(clean, run.noise, run.seeds.label)
+    train_index, validation_index = split_indices(labels.noisy_N, run.split, run.seeds.split)
+    given_N, true_N = labels.noisy_N.to(device), labels.clean_N.to(device)
+    train = Examples(dataset.train, given_N, true_N, train_index)
+    return Splits(
+        train=train,
+        measured=train.sample(run.measure.train_sample, stream_seed("measure", run.seeds.measure)),
+        validation=Examples(dataset.train, given_N, true_N, validation_index) if len(validation_index) else None,
+        test=_test(dataset, run.split.test_size, device),
+        shape=dataset.shape,
+        label_card=labels.card,
+    )
+
+
+def _test(dataset: Dataset, size: int | None, device: torch.device) -> Examples:
+    labels_N = dataset.test_labels_N.to(device)
+    if size is not None and size > len(labels_N):
+        raise ValueError(f"split.test_size must be at most {len(labels_N)}, the size of the test set, got {size}")
+    return Examples(dataset.test, labels_N, labels_N, torch.arange(len(labels_N))[:size])

@@ -1,0 +1,258 @@
+"""The driver of a grid: fetches its runs from the service, has Ray run them, and sees that every record arrives.
+
+The service starts it with --grid-id, a user with a grid's file:
+
+    ray job submit --working-dir . -- python -m trainables.launch GRID.yaml --server URL --out DIR
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ray
+from ray.util import placement_group_table, remove_placement_group
+from ray.util.placement_group import PlacementGroup
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.util.state import list_jobs, list_placement_groups
+
+from spec.problems import InvalidInputError
+from spec.records import RunState, Work
+from trainables.grid_files import read_spec
+from trainables.reporting import Pause, RecordFile, RefusedError, Service, ServiceUnavailableError, messages_in, replay
+from trainables.search import NoRoomError, run_all
+from trainables.worker import Job, set_up_process
+
+Answer = TypeVar("Answer")
+
+# Exit codes. The service does not start a driver again that said REFUSED: the next one would say the same.
+ALL_DONE, SOME_NOT_DONE, REFUSED = 0, 1, 2
+# As shells say "ended by SIGTERM".
+TERMINATED = 128 + signal.SIGTERM
+
+SERVICE_PATIENCE_SECONDS = 600.0
+REPLAY_PATIENCE_SECONDS = 3600.0
+
+
+class LaunchError(RuntimeError):
+    """The grid cannot run here; the message says why, and what to do."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run what is left of a grid; gives the exit code."""
+    arguments = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        if arguments.reap:
+            _connect()
+            return _say(f"removed {reap()} placement groups of dead drivers") or ALL_DONE
+        return launch(arguments)
+    except (LaunchError, NoRoomError, InvalidInputError, RefusedError, OSError) as error:
+        _say(f"cannot run the grid: {error}")
+        # A service that does not answer may answer the next driver.
+        return SOME_NOT_DONE if isinstance(error, ConnectionError) else REFUSED
+
+
+def launch(arguments: argparse.Namespace) -> int:
+    """Run what is left of a grid on the Ray cluster that RAY_ADDRESS names, or on this machine."""
+    token = os.environ.get("NOISEGRID_TOKEN", "")
+    service = Service(arguments.server, token)
+    grid_id = arguments.grid_id or register(arguments.grid, service)
+    out = arguments.out.absolute()
+    replay(_run_folders(out / grid_id), service, grid_id)
+    work = Work.model_validate(patiently(lambda: service.request("GET", f"/api/grids/{grid_id}/work"), SERVICE_PATIENCE_SECONDS))
+    if not work.runs:
+        return _say(f"grid {grid_id}: nothing left to run") or ALL_DONE
+    job = Job(grid_id, service.server, service.token or "", arguments.data.absolute(), out, work.resources)
+    _connect(work.resources.cpus_per_worker)
+    reap()
+    nodes = [node for node in ray.nodes() if node["Alive"]]
+    check_nodes(nodes, job.folder)
+    _say(f"grid {grid_id}: {len(work.runs)} runs on {len(nodes)} node(s)")
+    progress = Progress(job, len(work.runs))
+    run_all(work, job, [node["Resources"] for node in nodes], progress.ended)
+    deliver(job, service)
+    return progress.summary()
+
+
+def register(grid_file: Path, service: Service) -> str:
+    """Tell the service of a grid that this process launches itself; gives the grid's id, and the service its token."""
+    spec = read_spec(grid_file).model_dump(mode="json")
+    created = patiently(lambda: service.request("POST", "/api/grids?launch=external", spec), SERVICE_PATIENCE_SECONDS)
+    if not created.get("token"):
+        raise LaunchError(f"grid {created['grid_id']} is there already, and the service runs it itself: watch it at {service.server}")
+    service.token = created["token"]
+    return str(created["grid_id"])
+
+
+class Progress:
+    """One line for every run that ends, and one for all of them."""
+
+    def __init__(self, job: Job, num_runs: int) -> None:
+        self._job = job
+        self._num_runs = num_runs
+        self._states: list[RunState] = []
+        self._began = time.monotonic()
+
+    def ended(self, run_id: str, death: str | None) -> None:
+        """Note a run's end. One whose process died for good could not say so itself."""
+        folder = self._job.run_folder(run_id)
+        if death is not None:
+            with RecordFile(folder, run_id) as record:
+                record.abandoned(f"its process died, again and again; the last time: {death.strip().splitlines()[-1]}", death[-4000:])
+            replay([folder], Service(self._job.server, self._job.token), self._job.grid_id)
+        state, text = _last_words(folder)
+        self._states.append(state)
+        _say(f"[{len(self._states)}/{self._num_runs}] {run_id} {state}: {text}")
+
+    def summary(self) -> int:
+        """Say how many ended how; gives the exit code."""
+        counts = ", ".join(f"{self._states.count(state)} {state}" for state in RunState if state in self._states)
+        _say(f"grid {self._job.grid_id}: {counts} in {time.monotonic() - self._began:.0f} s")
+        return ALL_DONE if set(self._states) <= {RunState.DONE} else SOME_NOT_DONE
+
+
+def deliver(job: Job, service: Service) -> None:
+    """Send what the runs' outboxes still hold, until the service has all of it.
+
+    Raises:
+        ServiceUnavailableError: it was away for too long; the outboxes keep the rest, and the next driver sends it.
+    """
+    folders = list(_run_folders(job.folder))
+
+    def all_sent() -> None:
+        if waiting := replay(folders, service, job.grid_id):
+            raise ServiceUnavailableError(f"{waiting} runs have records that {job.server} did not take")
+
+    patiently(all_sent, REPLAY_PATIENCE_SECONDS)
+
+
+def patiently(ask: Callable[[], Answer], seconds: float) -> Answer:
+    """The answer, asked for again and again while the service is away, for so long."""
+    deadline = time.monotonic() + seconds
+    pause = Pause()
+    while True:
+        try:
+            return ask()
+        except ServiceUnavailableError as error:
+            if time.monotonic() > deadline:
+                raise
+            if pause.tries == 0:
+                _say(f"waiting for the service: {error}")
+            time.sleep(pause.seconds())
+
+
+def reap() -> int:
+    """Remove the placement groups that dead drivers left behind; gives how many.
+
+    ray-project/ray#62753: a driver that is killed while Ray Train starts its workers leaves their CPUs taken for ever.
+    """
+    address = ray.get_runtime_context().gcs_address
+    alive = {job.job_id for job in list_jobs(address=address, limit=10_000) if job.status in ("RUNNING", "PENDING")}
+    groups = list_placement_groups(address=address, limit=10_000, detail=True)
+    leaked = [g for g in groups if g.state != "REMOVED" and not g.is_detached and g.creator_job_id not in alive]
+    for group in leaked:
+        remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group.placement_group_id))))
+    return len(leaked)
+
+
+def check_nodes(nodes: list[dict[str, Any]], folder: Path) -> None:
+    """See that all nodes share the runs' folder and the version of PyTorch.
+
+    Raises:
+        LaunchError: they do not.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if len(nodes) == 1:
+        return
+    marker = folder / f".probe-{uuid.uuid4().hex}"
+    marker.touch()
+    try:
+        answers = ray.get([_probe_on(node["NodeID"]).remote(str(marker)) for node in nodes])
+    finally:
+        marker.unlink()
+    addresses = [node["NodeManagerAddress"] for node in nodes]
+    if blind := [address for address, (sees_it, _) in zip(addresses, answers, strict=True) if not sees_it]:
+        raise LaunchError(f"{folder} is not shared: {', '.join(blind)} cannot see what the driver wrote there; give --out a folder on shared storage")
+    versions = dict(zip(addresses, (torch_version for _, torch_version in answers), strict=True))
+    if len(set(versions.values())) > 1:
+        raise LaunchError(f"the nodes have different versions of torch, {versions}: install the same one everywhere")
+
+
+def _probe_on(node_id: str) -> Any:
+    return ray.remote(_probe).options(num_cpus=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False))
+
+
+def _probe(marker: str) -> tuple[bool, str]:
+    return os.path.exists(marker), version("torch")
+
+
+def _connect(threads: int = 1) -> None:
+    """Join the cluster, with what Ray Tune and Ray Train need to be quick and quiet."""
+    # The driver is told of every epoch by Tune: no files of Tune's own beside our records.
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    environment = {
+        "OMP_NUM_THREADS": str(threads),
+        # Ray Train looks for news only so often: at its default, every run ends up to 2 s late.
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25",
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+        # Another grid may hold the CPUs for long: wait for them, and do not start again every minute.
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "86400",
+    }
+    ray.init(
+        log_to_driver=False,
+        logging_level="ERROR",
+        runtime_env={"env_vars": environment, "worker_process_setup_hook": set_up_process},
+    )
+
+
+def _run_folders(grid_folder: Path) -> Iterator[Path]:
+    return (path for path in grid_folder.glob("*") if path.is_dir() and not path.name.startswith("."))
+
+
+def _last_words(folder: Path) -> tuple[RunState, str]:
+    """A run's state, and its last accuracies or its error, for people."""
+    state, text, epoch = RunState.LOST, "", ""
+    for message in messages_in(folder):
+        if message["type"] == "epoch":
+            metrics = message["metrics"]
+            named = {name: metrics[name] for name in ("test_accuracy", "ema_test_accuracy") if metrics.get(name) is not None}
+            epoch = f"epoch {message['epoch']}" + "".join(f", {name} {value:.4f}" for name, value in named.items())
+        elif message["type"] == "finished":
+            state, text = RunState(message["state"]), message["error"] or ""
+        else:
+            state, text = RunState.LOST, ""
+    return state, text or epoch
+
+
+def _leave(signum: int, frame: Any) -> None:
+    """Go at once and without a word from Ray, which cleans up behind a driver that is gone."""
+    _say("stopped by a signal")
+    os._exit(TERMINATED)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    home = Path(os.environ.get("NOISEGRID_HOME", Path.home() / "noisegrid-data"))
+    parser = argparse.ArgumentParser(prog="python -m trainables.launch", description="Run a grid on Ray, and report to the service.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("grid", nargs="?", type=Path, help="YAML file of the grid; it is registered with the service first")
+    what.add_argument("--grid-id", help="a grid that the service has; its token is in NOISEGRID_TOKEN")
+    what.add_argument("--reap", action="store_true", help="only remove placement groups of dead drivers")
+    parser.add_argument("--server", default=os.environ.get("NOISEGRID_SERVER", "http://127.0.0.1:8642"), help="the service's URL")
+    parser.add_argument("--out", type=Path, default=home / "runs", help="folder for the runs' files, shared by all nodes (%(default)s)")
+    parser.add_argument("--data", type=Path, default=home / "data", help="folder that data sets lie in (%(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,268 @@
+"""What Ray starts for a run: one process, or a DDP group. Puts `trainables.train` there and tells the service how it ended.
+
+A run's own error ends the run, and is never tried again; a process that dies is replaced, and the run goes on from its checkpoint.
+"""
+
+# PyTorch (3 s and 375 MB in every process) is imported where it is needed: Ray's helper processes import this module too.
+import fcntl
+import json
+import os
+import shutil
+import socket
+import struct
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import tune
+
+from spec.grid import Resources
+from spec.records import LabelCard, RunState, WorkItem
+from trainables.reporting import HttpReporter, NullReporter, Reporter, Service
+
+if TYPE_CHECKING:
+    import torch
+
+    from spec.run import RunConfig
+
+# How often a run's dead process is replaced before the run counts as failed.
+MAX_DEATHS = 3
+LOG_TAIL_LINES = 40
+FAILURE = "failure.json"
+SIOCGIFADDR = 0x8915
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all runs of a grid share: where the service is, where data sets lie, where runs leave their files."""
+
+    grid_id: str
+    server: str
+    token: str
+    data: Path
+    out: Path
+    resources: Resources
+
+    @property
+    def folder(self) -> Path:
+        """The grid's own folder, which holds one per run."""
+        return self.out / self.grid_id
+
+    def run_folder(self, run_id: str) -> Path:
+        return self.folder / run_id
+
+    def reporter(self, run_id: str) -> HttpReporter:
+        return HttpReporter(self.run_folder(run_id), run_id, Service(self.server, self.token), self.grid_id)
+
+
+class TuneReporter:
+    """A reporter that tells Ray Tune, too, so that Tune's schedulers and stoppers see every epoch."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    @property
+    def stop_requested(self) -> bool:
+        return self._reporter.stop_requested
+
+    def started(self, *, labels: LabelCard, **facts: Any) -> None:
+        self._reporter.started(labels=labels, **facts)
+
+    def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        self._reporter.epoch(epoch, metrics)
+        tune.report({"epoch": epoch, **metrics})
+
+    def finished(self, state: RunState, error: str | None = None, log_tail: str = "") -> None:
+        self._reporter.finished(state, error, log_tail)
+
+
+def run_one(config: dict[str, Any], job: Job) -> dict[str, str]:
+    """A Tune trial that trains a one-worker run in its own process, which Tune reuses for the next run."""
+    import torch
+
+    from trainables.train import Folders, execute
+    from trainables.world import World
+
+    item = WorkItem.model_validate_json(config["run"])
+    torch.set_num_threads(job.resources.cpus_per_worker)
+    world = World.alone(_device(job.resources))
+    with job.reporter(item.run_id) as reporter:
+        try:
+            state = execute(_bound(item), Folders(job.data, job.run_folder(item.run_id)), TuneReporter(reporter), world)
+        except Exception as error:
+            reporter.finished(RunState.FAILED, describe(error), log_tail())
+            return {"state": RunState.FAILED}
+        reporter.finished(state)
+    return {"state": state}
+
+
+def run_distributed(config: dict[str, Any], job: Job) -> dict[str, str]:
+    """A Tune trial that trains a run in a DDP group of its own, and replaces the group when one of its processes dies.
+
+    The first worker reports each epoch to the service itself. Ray Train is told nothing: its reports would cost
+    a queue actor, and its checkpoints would double ours.
+    """
+    from ray.train import TrainingFailedError
+
+    item = WorkItem.model_validate_json(config["run"])
+    folder = job.run_folder(item.run_id)
+    (folder / FAILURE).unlink(missing_ok=True)
+    for deaths in range(MAX_DEATHS + 1):
+        try:
+            _trainer(item, job).fit()
+        except TrainingFailedError as error:
+            if failure := _read_failure(folder):
+                return _fail(job, item.run_id, failure["error"], failure["log_tail"])
+            if deaths == MAX_DEATHS:
+                return _fail(job, item.run_id, f"its workers died {deaths + 1} times; the last time: {_last_line(str(error))}", str(error))
+        else:
+            return {"state": RunState.DONE}
+    raise AssertionError("unreachable")
+
+
+def _trainer(item: WorkItem, job: Job) -> Any:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.config import LoggingConfig
+
+    resources = job.resources
+    return TorchTrainer(
+        run_worker,
+        train_loop_config={"item": item.model_dump_json(), "job": job},
+        torch_config=TorchConfig(backend="nccl" if resources.gpus_per_worker else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=item.config["workers"],
+            use_gpu=resources.gpus_per_worker > 0,
+            resources_per_worker=per_worker(resources),
+        ),
+        run_config=RunConfig(
+            name=item.run_id,
+            storage_path=str(job.folder / ".train"),
+            failure_config=FailureConfig(max_failures=0),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
+
+
+def run_worker(config: dict[str, Any]) -> None:
+    """One process of a DDP group. Its run's own error is left in the run's folder, for the trial to find."""
+    import torch
+    from torch import distributed
+
+    from trainables.train import Folders, execute
+    from trainables.world import World
+
+    item, job = WorkItem.model_validate_json(config["item"]), config["job"]
+    torch.set_num_threads(job.resources.cpus_per_worker)
+    folder = job.run_folder(item.run_id)
+    with _first_worker_reporter(distributed.get_rank(), job, item.run_id) as reporter:
+        try:
+            state = execute(_bound(item), Folders(job.data, folder), reporter, World.distributed(_device(job.resources)))
+        except Exception as error:
+            if not is_lost_peer(error):
+                _write_failure(folder, describe(error), log_tail())
+            raise
+        reporter.finished(state)
+
+
+def per_worker(resources: Resources) -> dict[str, float]:
+    """The resources of one worker, as Ray counts them."""
+    return {"CPU": resources.cpus_per_worker} | ({"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {})
+
+
+def describe(error: BaseException) -> str:
+    """The error as one line for people: its type, and what it says."""
+    return f"{type(error).__name__}: {error}"
+
+
+def log_tail() -> str:
+    """The last lines of the traceback of the error that is being handled."""
+    return "\n".join(traceback.format_exc().splitlines()[-LOG_TAIL_LINES:])
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether the error says only that another process of the group is gone."""
+    from torch import distributed
+
+    # Gloo raises a bare RuntimeError with its C++ source file in the text.
+    return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error).lower())
+
+
+def set_up_process() -> None:
+    """Ray calls this in every worker process: gloo shall use the network interface that Ray uses.
+
+    It would choose by host name, which Debian maps to 127.0.1.1, where no other node can reach it.
+    """
+    address = ray.util.get_node_ip_address()
+    for _, name in socket.if_nameindex():
+        if _address_of(name) == address:
+            os.environ["GLOO_SOCKET_IFNAME"] = name
+
+
+def _address_of(interface: str) -> str | None:
+    """The interface's IPv4 address (Linux)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+        answer = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, struct.pack("256s", interface.encode()[:15]))
+        return socket.inet_ntoa(answer[20:24])
+    return None
+
+
+def _bound(item: WorkItem) -> "RunConfig":
+    from trainables.parts import RunConfig
+
+    run: RunConfig = RunConfig.model_validate(item.config)
+    if run.run_id != item.run_id:
+        raise RuntimeError(
+            f"the configuration of run {item.run_id} makes run {run.run_id} here: the service and the workers have different versions of the code"
+        )
+    return run
+
+
+def _device(resources: Resources) -> "torch.device":
+    """The worker's device: the GPU that Ray gave it, where it has one."""
+    import torch
+
+    if not resources.gpus_per_worker:
+        return torch.device("cpu")
+    try:
+        # An error on the device leaves the whole process without it: a reused one must not fail the next run.
+        torch.zeros(1, device="cuda").add_(1).item()
+    except RuntimeError:
+        os._exit(1)
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+@contextmanager
+def _first_worker_reporter(rank: int, job: Job, run_id: str) -> Iterator[Reporter]:
+    if rank > 0:
+        yield NullReporter()
+        return
+    with job.reporter(run_id) as reporter:
+        yield reporter
+
+
+def _fail(job: Job, run_id: str, error: str, tail: str) -> dict[str, str]:
+    with job.reporter(run_id) as reporter:
+        reporter.abandoned(error, tail)
+    return {"state": RunState.FAILED}
+
+
+def _write_failure(folder: Path, error: str, tail: str) -> None:
+    partial = folder / f"{FAILURE}.{os.getpid()}.partial"
+    partial.write_text(json.dumps({"error": error, "log_tail": tail}))
+    partial.replace(folder / FAILURE)
+
+
+def _read_failure(folder: Path) -> dict[str, str] | None:
+    with suppress(FileNotFoundError):
+        failure: dict[str, str] = json.loads((folder / FAILURE).read_text())
+        return failure
+    return None
+
+
+def _last_line(text: str) -> str:
+    return next((line for line in reversed(text.splitlines()) if line.strip()), text)
