@@ -176,9 +176,13 @@ def _cell(spec: GridSpec, overrides: dict[str, Any], run_type: type[RunConfig]) 
 
 
 def _placed(problem: Problem, spec: GridSpec) -> Problem:
-    """The problem with its path under `base`, or under `axes` where a varying path sets it."""
-    varies = any(problem.path == path or problem.path.startswith(f"{path}.") for path in spec.varying_paths)
-    return problem.model_copy(update={"path": problem.path if varies or not problem.path else f"base.{problem.path}"})
+    """The problem with its path under `base`, unless a varying path sets what is wrong."""
+    from_axis = any(f"{problem.path}.".startswith(f"{path}.") for path in spec.varying_paths)
+    key = problem.path.split(".")[0]
+    by_axis_alone = key not in spec.base and any(path.split(".")[0] == key for path in spec.varying_paths)
+    if from_axis or by_axis_alone or not problem.path:
+        return problem
+    return problem.model_copy(update={"path": f"base.{problem.path}"})
 
 
 def _refuse_repeats(cells: list[Cell]) -> None:
