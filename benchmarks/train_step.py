@@ -84,7 +84,8 @@ def our_epochs(run: RunConfig, pixels_NCHW: Tensor, labels_N: Tensor, device: to
     examples = Examples(source, labels_N.to(device), labels_N.to(device), torch.arange(len(labels_N)))
     card = LabelCard.model_construct()
     splits = Splits(train=examples, measured=examples, validation=None, test=examples, shape=SHAPE, label_card=card)
-    learner, world = build_learner(run, splits, device), World.alone(device)
+    world = World.alone(device)
+    learner = build_learner(run, splits, world)
     steps = -(-len(labels_N) // run.batch_size)
     epoch = 0
     while True:
@@ -102,6 +103,7 @@ def steps_per_second(epoch: Callable[[], Any], steps: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="small_cnn", help="any registered network with its defaults")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"], help="of ours; the plain loop is float32")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--steps", type=int, default=40, help="steps of an epoch")
     parser.add_argument("--rounds", type=int, default=5)
@@ -123,6 +125,7 @@ def main() -> None:
             "dataset": "cifar10",
             "noise": "clean",
             "model": arguments.model,
+            "precision": arguments.precision,
             "optimizer": "sgd",
             "method": {"name": "sln", "sigma": 1.0},
             "epochs": 100_000,

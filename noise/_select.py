@@ -3,7 +3,7 @@
 Every draw is one double from `torch.rand` per example, in index order, whether or not the example is then selected:
 - samples are independent of each other and of their class (one generator, never seeded again);
 - the stream is the same on every platform, which bernoulli, randint, randperm and multinomial do not promise;
-- with the same seed, a higher rate corrupts the same examples and more, in the same way.
+- with the same seed, a higher rate selects the same examples and more.
 
 Shapes: N examples, K classes, G groups.
 """

@@ -25,7 +25,7 @@ Matrix = tuple[tuple[float, ...], ...]
 class TransitionParams(Params):
     """Each label is drawn from its class's row of a matrix."""
 
-    matrix: Matrix = Field(description="K rows of K probabilities; row: true class, column: given class; each row sums to 1")
+    matrix: Matrix = Field(min_length=1, description="K rows of K probabilities; row: true class, column: given class; each row sums to 1")
 
     @field_validator("matrix")
     @classmethod

@@ -77,6 +77,29 @@ class RunSummary(BaseModel):
     error: str | None
 
 
+class GridPage(BaseModel):
+    """A page of the grids, newest first; `total` counts all."""
+
+    total: int
+    offset: int
+    limit: int
+    grids: list[GridSummary]
+
+
+class GridChange(BaseModel):
+    """Data of the event `change`: the grid as it is now, and its runs that changed."""
+
+    grid: GridSummary
+    runs: list[RunSummary]
+
+
+class LogText(BaseModel):
+    """A piece of a driver's log, and the position to ask from next."""
+
+    text: str
+    next: int
+
+
 class RunView(RunSummary):
     """A run, whole."""
 
@@ -114,6 +137,9 @@ class Curve(BaseModel):
 
     group: dict[str, Any] = Field(description="value of each factor that is not a replicate")
     label: str
+    condition: str = Field("", description="what may be compared with each other, e.g. 'noise rate = 0.4'")
+    treatment: str = Field("", description="what is compared, e.g. 'σ = 0.5'")
+    color: str = Field("", description="the treatment's colour in every figure, #rrggbb")
     epochs: list[int]
     mean: list[float | None]
     low: list[float | None] = Field(description="mean minus one sample standard deviation; the mean where n = 1")
@@ -127,6 +153,12 @@ class Curves(BaseModel):
     metric: str
     metrics: list[str] = Field(description="every metric that the grid's runs recorded")
     curves: list[Curve]
+
+
+class GridWarnings(BaseModel):
+    """What a reader must know before comparing a grid's means, a sentence each."""
+
+    warnings: list[str]
 
 
 class Health(BaseModel):

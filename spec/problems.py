@@ -8,6 +8,9 @@ from pydantic_core import ErrorDetails
 
 from spec.registry import did_you_mean
 
+# Fields that tell a union's members apart: a part has a name, a message a type.
+TAGS = ("name", "type")
+
 
 class Problem(BaseModel):
     """One thing that is wrong with an input."""
@@ -79,7 +82,7 @@ def _follow(loc: tuple[int | str, ...], model: type[BaseModel]) -> tuple[str, ty
         field = owner.model_fields.get(str(key))
         models = _models_in(field.annotation) if field else []
         owner = models[0] if len(models) == 1 else None
-        members = {str(m.model_fields["name"].default): m for m in models if "name" in m.model_fields}
+        members = {str(m.model_fields[tag].default): m for m in models for tag in TAGS if tag in m.model_fields}
     return ".".join(path), owner
 
 

@@ -21,6 +21,10 @@ class RunState(StrEnum):
     CANCELLED = "cancelled"
 
 
+# JSON's numbers are exact so far, and databases count further.
+MAX_COUNT = 2**53
+MetricName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,100}$")]
+
 FINAL_STATES = frozenset({RunState.DONE, RunState.FAILED, RunState.CANCELLED})
 
 
@@ -44,8 +48,8 @@ class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     run_id: str
-    attempt: int = Field(ge=1, description="1 for the first start of the run; a resumed run counts on")
-    at: float = Field(default_factory=time.time, description="seconds since 1970, by the sender's clock")
+    attempt: int = Field(ge=1, le=MAX_COUNT, description="1 for the first start of the run; a resumed run counts on")
+    at: float = Field(default_factory=time.time, allow_inf_nan=False, description="seconds since 1970, by the sender's clock")
 
 
 class Started(_Message):
@@ -53,10 +57,10 @@ class Started(_Message):
 
     type: Literal["started"] = "started"
     labels: LabelCard
-    num_train: int
-    num_validation: int
-    num_test: int
-    num_parameters: int
+    num_train: int = Field(ge=0, le=MAX_COUNT)
+    num_validation: int = Field(ge=0, le=MAX_COUNT)
+    num_test: int = Field(ge=0, le=MAX_COUNT)
+    num_parameters: int = Field(ge=0, le=MAX_COUNT)
     device: str
     host: str
     resumed_from: int = Field(0, description="the last epoch that an earlier attempt completed")
@@ -66,8 +70,8 @@ class EpochRecord(_Message):
     """What a run measured after an epoch (counted from 1). Accuracies are in [0, 1]; a loss that diverged is None."""
 
     type: Literal["epoch"] = "epoch"
-    epoch: int = Field(ge=1)
-    metrics: dict[str, float | None]
+    epoch: int = Field(ge=1, le=MAX_COUNT)
+    metrics: dict[MetricName, float | None]
 
     @field_validator("metrics")
     @classmethod
@@ -82,6 +86,13 @@ class Finished(_Message):
     state: RunState
     error: str | None = None
     log_tail: str = Field("", description="the last lines of the run's log, where it failed")
+
+    @field_validator("state")
+    @classmethod
+    def _is_an_end(cls, state: RunState) -> RunState:
+        if state not in FINAL_STATES:
+            raise ValueError(f"a run ends {', '.join(sorted(FINAL_STATES))}, got {state.value!r}")
+        return state
 
 
 class Heartbeat(_Message):
@@ -114,6 +125,7 @@ class WorkItem(BaseModel):
 
     run_id: str
     config: dict[str, Any]
+    attempts: int = Field(0, ge=0, description="attempts that the service knows of; the next one must have a higher number")
 
 
 class Work(BaseModel):

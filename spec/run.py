@@ -54,6 +54,7 @@ class RunConfig(BaseModel):
     ema: EMA | None = None
     epochs: int = Field(ge=1, le=100_000)
     batch_size: int = Field(128, ge=1, le=1_000_000, description="examples per step, over all workers")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the network's arithmetic; its weights are float32 in both")
     workers: int = Field(1, ge=1, le=1024, description="processes that share each step (DDP)")
     seed: int = Field(0, ge=0, lt=SEED_LIMIT, description="the seed that all unnamed seeds follow")
     seeds: Seeds = Seeds()

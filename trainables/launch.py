@@ -6,18 +6,19 @@ The service starts it with --grid-id, a user with a grid's file:
 """
 
 import argparse
+import logging
 import os
 import signal
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import ray
-from ray.util import placement_group_table, remove_placement_group
+from ray.util import remove_placement_group
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ray.util.state import list_jobs, list_placement_groups
@@ -25,7 +26,7 @@ from ray.util.state import list_jobs, list_placement_groups
 from spec.problems import InvalidInputError
 from spec.records import RunState, Work
 from trainables.grid_files import read_spec
-from trainables.reporting import Pause, RecordFile, RefusedError, Service, ServiceUnavailableError, messages_in, replay
+from trainables.reporting import RECORDS, Pause, RecordFile, RefusedError, Service, ServiceUnavailableError, messages_in, replay
 from trainables.search import NoRoomError, run_all
 from trainables.worker import Job, set_up_process
 
@@ -51,7 +52,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if arguments.reap:
             _connect()
-            return _say(f"removed {reap()} placement groups of dead drivers") or ALL_DONE
+            _say(f"removed {reap()} placement groups of dead drivers")
+            return ALL_DONE
         return launch(arguments)
     except (LaunchError, NoRoomError, InvalidInputError, RefusedError, OSError) as error:
         _say(f"cannot run the grid: {error}")
@@ -65,19 +67,19 @@ def launch(arguments: argparse.Namespace) -> int:
     service = Service(arguments.server, token)
     grid_id = arguments.grid_id or register(arguments.grid, service)
     out = arguments.out.absolute()
-    replay(_run_folders(out / grid_id), service, grid_id)
-    work = Work.model_validate(patiently(lambda: service.request("GET", f"/api/grids/{grid_id}/work"), SERVICE_PATIENCE_SECONDS))
+    work = remaining_work(service, grid_id, out)
     if not work.runs:
-        return _say(f"grid {grid_id}: nothing left to run") or ALL_DONE
+        _say(f"grid {grid_id}: nothing left to run")
+        return ALL_DONE
     job = Job(grid_id, service.server, service.token or "", arguments.data.absolute(), out, work.resources)
     _connect(work.resources.cpus_per_worker)
     reap()
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    check_nodes(nodes, job.folder)
+    check_nodes(nodes, out)
     _say(f"grid {grid_id}: {len(work.runs)} runs on {len(nodes)} node(s)")
     progress = Progress(job, len(work.runs))
     run_all(work, job, [node["Resources"] for node in nodes], progress.ended)
-    deliver(job, service)
+    deliver([job.run_folder(item.run_id) for item in work.runs], service, grid_id)
     return progress.summary()
 
 
@@ -89,6 +91,23 @@ def register(grid_file: Path, service: Service) -> str:
         raise LaunchError(f"grid {created['grid_id']} is there already, and the service runs it itself: watch it at {service.server}")
     service.token = created["token"]
     return str(created["grid_id"])
+
+
+def remaining_work(service: Service, grid_id: str, out: Path) -> Work:
+    """What the service still misses of the grid, after it was told again all that earlier drivers' runs recorded.
+
+    All of it and not only what was never acknowledged: the service may have lost its database meanwhile.
+    """
+
+    def ask() -> Work:
+        return Work.model_validate(service.request("GET", f"/api/grids/{grid_id}/work"))
+
+    work = patiently(ask, SERVICE_PATIENCE_SECONDS)
+    recorded = [out / item.run_id for item in work.runs if (out / item.run_id / RECORDS).exists()]
+    if not recorded:
+        return work
+    patiently(lambda: replay(recorded, service, grid_id, from_start=True), SERVICE_PATIENCE_SECONDS)
+    return patiently(ask, SERVICE_PATIENCE_SECONDS)
 
 
 class Progress:
@@ -106,7 +125,6 @@ class Progress:
         if death is not None:
             with RecordFile(folder, run_id) as record:
                 record.abandoned(f"its process died, again and again; the last time: {death.strip().splitlines()[-1]}", death[-4000:])
-            replay([folder], Service(self._job.server, self._job.token), self._job.grid_id)
         state, text = _last_words(folder)
         self._states.append(state)
         _say(f"[{len(self._states)}/{self._num_runs}] {run_id} {state}: {text}")
@@ -118,19 +136,13 @@ class Progress:
         return ALL_DONE if set(self._states) <= {RunState.DONE} else SOME_NOT_DONE
 
 
-def deliver(job: Job, service: Service) -> None:
+def deliver(folders: Sequence[Path], service: Service, grid_id: str) -> None:
     """Send what the runs' outboxes still hold, until the service has all of it.
 
     Raises:
         ServiceUnavailableError: it was away for too long; the outboxes keep the rest, and the next driver sends it.
     """
-    folders = list(_run_folders(job.folder))
-
-    def all_sent() -> None:
-        if waiting := replay(folders, service, job.grid_id):
-            raise ServiceUnavailableError(f"{waiting} runs have records that {job.server} did not take")
-
-    patiently(all_sent, REPLAY_PATIENCE_SECONDS)
+    patiently(lambda: replay(folders, service, grid_id), REPLAY_PATIENCE_SECONDS)
 
 
 def patiently(ask: Callable[[], Answer], seconds: float) -> Answer:
@@ -178,8 +190,8 @@ def check_nodes(nodes: list[dict[str, Any]], folder: Path) -> None:
     finally:
         marker.unlink()
     addresses = [node["NodeManagerAddress"] for node in nodes]
-    if blind := [address for address, (sees_it, _) in zip(addresses, answers, strict=True) if not sees_it]:
-        raise LaunchError(f"{folder} is not shared: {', '.join(blind)} cannot see what the driver wrote there; give --out a folder on shared storage")
+    if blind := ", ".join(address for address, (sees_it, _) in zip(addresses, answers, strict=True) if not sees_it):
+        raise LaunchError(f"{folder} is not shared, {blind} cannot see what the driver wrote there: give --out a folder on shared storage")
     versions = dict(zip(addresses, (torch_version for _, torch_version in answers), strict=True))
     if len(set(versions.values())) > 1:
         raise LaunchError(f"the nodes have different versions of torch, {versions}: install the same one everywhere")
@@ -195,8 +207,12 @@ def _probe(marker: str) -> tuple[bool, str]:
 
 def _connect(threads: int = 1) -> None:
     """Join the cluster, with what Ray Tune and Ray Train need to be quick and quiet."""
-    # The driver is told of every epoch by Tune: no files of Tune's own beside our records.
+    # Our records have it all: no files of Tune's own.
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    # The newer one prints tables even where it is told to be silent.
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"
+    # A job's own environment goes before, and may hold the same variables.
+    os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
     environment = {
         "OMP_NUM_THREADS": str(threads),
         # Ray Train looks for news only so often: at its default, every run ends up to 2 s late.
@@ -207,13 +223,9 @@ def _connect(threads: int = 1) -> None:
     }
     ray.init(
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         runtime_env={"env_vars": environment, "worker_process_setup_hook": set_up_process},
     )
-
-
-def _run_folders(grid_folder: Path) -> Iterator[Path]:
-    return (path for path in grid_folder.glob("*") if path.is_dir() and not path.name.startswith("."))
 
 
 def _last_words(folder: Path) -> tuple[RunState, str]:
@@ -242,7 +254,8 @@ def _say(text: str) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    home = Path(os.environ.get("NOISEGRID_HOME", Path.home() / "noisegrid-data"))
+    home = Path(os.environ.get("NOISEGRID_DATA_DIR", Path.home() / ".noisegrid"))
+    datasets = os.environ.get("NOISEGRID_DATASET_ROOT", home / "datasets")
     parser = argparse.ArgumentParser(prog="python -m trainables.launch", description="Run a grid on Ray, and report to the service.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("grid", nargs="?", type=Path, help="YAML file of the grid; it is registered with the service first")
@@ -250,7 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--reap", action="store_true", help="only remove placement groups of dead drivers")
     parser.add_argument("--server", default=os.environ.get("NOISEGRID_SERVER", "http://127.0.0.1:8642"), help="the service's URL")
     parser.add_argument("--out", type=Path, default=home / "runs", help="folder for the runs' files, shared by all nodes (%(default)s)")
-    parser.add_argument("--data", type=Path, default=home / "data", help="folder that data sets lie in (%(default)s)")
+    parser.add_argument("--data", type=Path, default=datasets, help="folder that data sets lie in (%(default)s)")
     return parser
 
 

@@ -8,12 +8,14 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from models._base import MODELS
+from models._base import MODELS, DataShape
 from spec.run import EMA, RunConfig
 from spec.seeds import stream_seed
 from trainables.image_data.examples import Splits
 from trainables.methods._base import METHODS, Labels, Method
 from trainables.optimizers._base import OPTIMIZERS
+from trainables.precision import Bfloat16
+from trainables.world import World
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,9 @@ class Learner:
 
     @property
     def models(self) -> dict[str, nn.Module]:
-        """Metric prefix -> model: the raw one, and the average."""
-        return {"": self.model} | ({"ema_": self.average} if self.average is not None else {})
+        """Metric prefix -> network: the method's raw ones, and their averages."""
+        averaged = {} if self.average is None else self.method.networks(self.average.module)
+        return self.method.networks(self.model) | {f"ema_{prefix}": network for prefix, network in averaged.items()}
 
     @property
     def teacher(self) -> nn.Module:
@@ -51,18 +54,27 @@ class Learner:
         return {name: part for name, part in parts.items() if part is not None}
 
 
-def build_learner(run: RunConfig, splits: Splits, device: torch.device) -> Learner:
-    """The learner before the first step. Weights are drawn from the seed `init` alone; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed("init", run.seeds.init))
-        model = MODELS[run.model.name](run.model, splits.shape).to(device)
-    labels = Labels(splits.train.given_N, splits.shape.num_classes, splits.train.index_M.to(device))
+def build_learner(run: RunConfig, splits: Splits, world: World) -> Learner:
+    """The learner before the first step."""
+    labels = Labels(splits.train.given_N, splits.shape.num_classes, splits.train.index_M.to(world.device))
+    method = METHODS[run.method.name](run.method, labels, run.seeds, world)
+    model = method.network(lambda number: build_network(run, splits.shape, world.device, number))
     return Learner(
         model=model,
         average=moving_average(model, run.ema) if run.ema else None,
-        method=METHODS[run.method.name](run.method, labels, run.seeds),
+        method=method,
         optimizer=OPTIMIZERS[run.optimizer.name](model.parameters(), run.optimizer),
     )
+
+
+def build_network(run: RunConfig, shape: DataShape, device: torch.device, number: int = 0) -> nn.Module:
+    """The run's network; its weights are drawn from the seed `init` and `number` alone, and the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream_seed("init", run.seeds.init, *([number] if number else [])))
+        network = MODELS[run.model.name](run.model, shape)
+    # Convolutions are faster on images whose channels are last in memory: 1.7 times for the small network on a CPU.
+    network = network.to(device).to(memory_format=torch.channels_last)
+    return Bfloat16(network) if run.precision == "bfloat16" else network
 
 
 def moving_average(model: nn.Module, ema: EMA) -> AveragedModel:

@@ -281,11 +281,11 @@ class Service:
 class Outbox:
     """The part of a run's record file that the service has not acknowledged yet."""
 
-    def __init__(self, folder: Path, service: Service, grid_id: str) -> None:
+    def __init__(self, folder: Path, service: Service, grid_id: str, from_start: bool = False) -> None:
         self.folder = folder
         self.service = service
         self.grid_id = grid_id
-        self._sent = _read_offset(folder)
+        self._sent = 0 if from_start else _read_offset(folder)
 
     def send(self) -> set[str]:
         """Send all complete lines that wait; gives the runs that the service says are cancelled."""
@@ -342,20 +342,15 @@ class Pause:
         self.tries = 0
 
 
-def replay(run_folders: Iterable[Path], service: Service, grid_id: str) -> int:
-    """Send what the outboxes still hold; gives how many hold some after it. Sending anything twice changes nothing.
+def replay(run_folders: Iterable[Path], service: Service, grid_id: str, from_start: bool = False) -> None:
+    """Send what the outboxes still hold, or all that they ever held. Sending anything twice changes nothing.
 
     Raises:
+        ServiceUnavailableError: the service is away; the outboxes keep what it did not take.
         RefusedError: the service does not know the grid, or not its token.
     """
-    waiting = [folder for folder in run_folders if _unsent(folder)]
-    for done, folder in enumerate(waiting):
-        try:
-            Outbox(folder, service, grid_id).send()
-        except ServiceUnavailableError as error:
-            log.debug("the outboxes wait: %s", error)
-            return len(waiting) - done
-    return 0
+    for folder in run_folders:
+        Outbox(folder, service, grid_id, from_start).send()
 
 
 def messages_in(folder: Path) -> Iterator[dict[str, Any]]:
@@ -398,11 +393,6 @@ def _lock(file: int, folder: Path, seconds: float) -> None:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"another process is training the run in {folder}: wait for it, or choose another folder") from None
             time.sleep(0.1)
-
-
-def _unsent(folder: Path) -> bool:
-    path = folder / RECORDS
-    return path.exists() and path.stat().st_size > _read_offset(folder)
 
 
 def _read_offset(folder: Path) -> int:

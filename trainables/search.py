@@ -17,7 +17,7 @@ Ended = Callable[[str, str | None], None]
 
 # A distributed run's trial only waits for its workers, which Ray Train places by themselves. Its bundle must not be empty,
 # and a share of a CPU would leave too little for the last group of workers: one byte of memory it is.
-WAITING = {"memory": 1}
+WAITING = {"memory": 1.0}
 
 
 class NoRoomError(ValueError):
@@ -34,8 +34,7 @@ def run_all(work: Work, job: Job, nodes: list[Mapping[str, float]], ended: Ended
     room = {workers: runs_at_once(workers, work.resources, nodes) for workers, _ in groups}
     for workers, items in groups:
         _tuner(workers, items, job, room[workers], ended).fit()
-    shutil.rmtree(job.folder / ".tune", ignore_errors=True)
-    shutil.rmtree(job.folder / ".train", ignore_errors=True)
+    shutil.rmtree(job.ray_folder, ignore_errors=True)
 
 
 def by_workers(items: Iterable[WorkItem]) -> Iterable[tuple[int, list[WorkItem]]]:
@@ -81,7 +80,7 @@ def _tuner(workers: int, items: list[WorkItem], job: Job, at_once: int, ended: E
         ),
         run_config=tune.RunConfig(
             name=f"{workers}-workers",
-            storage_path=str(job.folder / ".tune"),
+            storage_path=str(job.ray_folder),
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
             callbacks=[_Listener(ended)],
@@ -103,4 +102,4 @@ class _Listener(tune.Callback):
         self._ended(_run_id(trial), None)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._ended(_run_id(trial), str(trial.get_error() or "no reason given"))
+        self._ended(_run_id(trial), str(trial.get_pickled_error() or trial.get_error() or "no reason given"))

@@ -38,7 +38,7 @@ def execute(run: RunConfig, folders: Folders, reporter: Reporter, world: World) 
     """
     splits = load_splits(run, folders.data, world.device)
     world.check_same(splits.label_card.noisy_hash, "their noisy labels")
-    learner = build_learner(run, splits, world.device)
+    learner = build_learner(run, splits, world)
     checkpoint = Checkpoint(folders.run / "checkpoint.pt", run)
     epochs_done = checkpoint.restore(learner)
     reporter.started(
@@ -95,6 +95,7 @@ def train_epoch(run: RunConfig, splits: Splits, learner: Learner, model: nn.Modu
             learner.average.update_parameters(learner.model)
         method.after_step(learner.model)
         loss_sum += losses_B.detach().sum()
+    method.end_epoch()
     return world.sum(loss_sum).item() / len(examples)
 
 

@@ -7,11 +7,10 @@ A run's own error ends the run, and is never tried again; a process that dies is
 import fcntl
 import json
 import os
-import shutil
 import socket
 import struct
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,12 +47,13 @@ class Job:
     resources: Resources
 
     @property
-    def folder(self) -> Path:
-        """The grid's own folder, which holds one per run."""
-        return self.out / self.grid_id
+    def ray_folder(self) -> Path:
+        """Where Tune and Train may write what they must; nothing of it is read again."""
+        return self.out / ".ray" / self.grid_id
 
     def run_folder(self, run_id: str) -> Path:
-        return self.folder / run_id
+        """The run's own folder: a run is one thing, whatever number of grids hold it."""
+        return self.out / run_id
 
     def reporter(self, run_id: str) -> HttpReporter:
         return HttpReporter(self.run_folder(run_id), run_id, Service(self.server, self.token), self.grid_id)
@@ -125,9 +125,9 @@ def run_distributed(config: dict[str, Any], job: Job) -> dict[str, str]:
 
 
 def _trainer(item: WorkItem, job: Job) -> Any:
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    # Type checkers see the first version's classes in ray.train, which are not what it exports when it runs.
+    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
-    from ray.train.v2.api.config import LoggingConfig
 
     resources = job.resources
     return TorchTrainer(
@@ -141,9 +141,9 @@ def _trainer(item: WorkItem, job: Job) -> Any:
         ),
         run_config=RunConfig(
             name=item.run_id,
-            storage_path=str(job.folder / ".train"),
+            storage_path=str(job.ray_folder / "train"),
             failure_config=FailureConfig(max_failures=0),
-            logging_config=LoggingConfig(log_level="ERROR"),
+            logging_config=LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]
         ),
     )
 
@@ -212,13 +212,12 @@ def _address_of(interface: str) -> str | None:
 
 
 def _bound(item: WorkItem) -> "RunConfig":
-    from trainables.parts import RunConfig
+    from trainables import parts
 
-    run: RunConfig = RunConfig.model_validate(item.config)
+    run = parts.RunConfig.model_validate(item.config)
     if run.run_id != item.run_id:
-        raise RuntimeError(
-            f"the configuration of run {item.run_id} makes run {run.run_id} here: the service and the workers have different versions of the code"
-        )
+        versions = "the service and the workers have different versions of the code"
+        raise RuntimeError(f"the configuration of run {item.run_id} makes run {run.run_id} here: {versions}")
     return run
 
 

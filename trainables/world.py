@@ -51,8 +51,8 @@ class World:
         counts = torch.zeros(self.size, dtype=torch.long, device=self.device)
         counts[self.rank] = len(share)
         longest = int(self.sum(counts).max())
-        # Workers can only gather tensors of one size.
-        padded = torch.cat([share, share.new_zeros(longest - len(share), *share.shape[1:])])
+        # Workers can only gather tensors of one size, with rows first in memory (images may have channels last).
+        padded = torch.cat([share, share.new_zeros(longest - len(share), *share.shape[1:])]).contiguous()
         shares = [torch.empty_like(padded) for _ in range(self.size)]
         distributed.all_gather(shares, padded)
         return torch.cat([rows[:count] for rows, count in zip(shares, counts.tolist(), strict=True)])

@@ -59,7 +59,7 @@ def test_the_average_costs_the_raw_model_nothing(tmp_path: Path):
 
 def test_the_average_is_the_textbooks(tmp_path: Path):
     run = digits_run(ema={"decay": 0.9})
-    learner = build_learner(run, load_splits(run, tmp_path, CPU), CPU)
+    learner = build_learner(run, load_splits(run, tmp_path, CPU), World.alone(CPU))
     expected = [parameter.detach().clone() for parameter in learner.model.parameters()]
     for _ in range(3):
         for old, parameter in zip(expected, learner.model.parameters(), strict=True):
@@ -77,11 +77,17 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path):
 
 def test_a_kill_while_saving_leaves_the_checkpoint_before(tmp_path: Path):
     run = digits_run()
-    learner = build_learner(run, load_splits(run, tmp_path, CPU), CPU)
+    learner = build_learner(run, load_splits(run, tmp_path, CPU), World.alone(CPU))
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt", run)
     checkpoint.save(1, learner)
     (tmp_path / "checkpoint.partial").write_bytes(b"torn")
     assert checkpoint.restore(learner) == 1
+
+
+def test_bfloat16_learns_what_float32_learns(tmp_path: Path):
+    full, mixed = (record(digits_run(precision=name, epochs=4), tmp_path / name)[1].epochs[4] for name in ("float32", "bfloat16"))
+    assert mixed["train_loss"] == pytest.approx(full["train_loss"], rel=0.05)
+    assert mixed["train_loss"] != full["train_loss"]
 
 
 @pytest.mark.parametrize(("examples", "batch_size", "workers", "sizes"), [(10, 4, 1, [4, 4, 2]), (9, 4, 2, [4, 5]), (9, 4, 1, [4, 4, 1])])

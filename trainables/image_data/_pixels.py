@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 # Stored pixels (B, C, S, S) of a batch of indices (B,), all on one device.
 Windows = Callable[[Tensor], Tensor]
+PixelsToFloats = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,11 @@ class Normalisation:
     std_C: tuple[float, ...]
     white: int = 255
 
-    def __call__(self, pixels_BCSS: Tensor) -> Tensor:
-        """Stored pixels (uint8) as normalised floats."""
-        mean_C11, std_C11 = (
-            torch.tensor(values_C, device=pixels_BCSS.device)[:, None, None] * self.white for values_C in (self.mean_C, self.std_C)
-        )
-        return pixels_BCSS.float().sub_(mean_C11).div_(std_C11)
+    def on(self, device: torch.device) -> PixelsToFloats:
+        """The function from stored pixels (uint8) on the device to normalised floats."""
+        # Made once for all batches: a copy of Python numbers to a GPU waits for the work that the GPU still has.
+        mean_C11, std_C11 = (torch.tensor(values_C, device=device)[:, None, None] * self.white for values_C in (self.mean_C, self.std_C))
+        return lambda pixels_BCSS: pixels_BCSS.float().sub_(mean_C11).div_(std_C11)
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,9 @@ class PixelSource:
     def feed(self, index_batches: Iterable[Tensor], device: torch.device, augment_seed: int | None = None) -> Iterator[Tensor]:
         """See `ImageSource.feed`."""
         windows = self._central(device) if augment_seed is None or not self.augmented else self._random(device, augment_seed)
+        normalise = self.normalisation.on(device)
         for index_B in index_batches:
-            yield self.normalisation(windows(index_B.to(device, non_blocking=True)))
+            yield normalise(windows(index_B.to(device, non_blocking=True)))
 
     def _central(self, device: torch.device) -> Windows:
         start, stop = self.margin // 2, self.margin // 2 + self.image_size

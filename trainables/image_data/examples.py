@@ -43,9 +43,10 @@ class Examples:
         return Examples(self.images, self.given_N, self.true_N, self.shuffled(seed)[:size].sort().values)
 
     def images_of(self, batches: list[Tensor], device: torch.device, augment_seed: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """For each batch of indices, the indices and the images, both on the device."""
+        """For each batch of indices, the indices and the images, both on the device; the images with channels last in memory."""
         feed = self.images.feed(batches, device, augment_seed)
-        yield from zip((index_B.to(device) for index_B in batches), feed, strict=True)
+        for index_B, images_BCHW in zip(batches, feed, strict=True):
+            yield index_B.to(device), images_BCHW.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)

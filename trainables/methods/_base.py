@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from spec.registry import Registry
 from spec.seeds import Seeds, stream_seed
+from trainables.world import World
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,29 @@ class Predictions:
     logits_MK: Tensor
 
 
-class Method:
-    """Cross-entropy on the given labels. A method overrides the hooks that it needs."""
+ALONE = World.alone(torch.device("cpu"))
 
-    def __init__(self, params: Any, labels: Labels, seeds: Seeds) -> None:
+
+class Method:
+    """Cross-entropy on the given labels. A method overrides the hooks that it needs.
+
+    Every worker has one, and calls each hook at the same time as the others: a hook may talk to them through `world`.
+    """
+
+    def __init__(self, params: Any, labels: Labels, seeds: Seeds, world: World = ALONE) -> None:
         self.params = params
         self.labels = labels
         self.seeds = seeds
+        self.world = world
         self.device = labels.given_N.device
+
+    def network(self, make: Callable[[int], nn.Module]) -> nn.Module:
+        """What is trained: the run's network, `make(0)`. `make(1)` and so on differ from it in their first weights alone."""
+        return make(0)
+
+    def networks(self, model: nn.Module) -> dict[str, nn.Module]:
+        """What is evaluated of `model`, which `network` made: metric prefix -> module from images to logits."""
+        return {"": model}
 
     def start_epoch(self, epoch: int, predict: Callable[[], Predictions]) -> None:
         """Called before epoch `epoch` (counted from 1). `predict` passes over the training set: call it only if needed."""
@@ -63,6 +79,9 @@ class Method:
 
     def after_step(self, model: nn.Module) -> None:
         """Called after every optimiser step with the raw model."""
+
+    def end_epoch(self) -> None:
+        """Called after an epoch's last step, before evaluation and the checkpoint: what workers keep apart becomes one here."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """What a resumed run needs beyond its seeds and epoch."""
@@ -81,5 +100,5 @@ def cross_entropies(logits_BK: Tensor, targets_BK: Tensor) -> Tensor:
     return -(targets_BK * functional.log_softmax(logits_BK, dim=1)).sum(dim=1)
 
 
-# Called as method(params, labels, seeds).
-METHODS: Registry[Callable[[Any, Labels, Seeds], Method]] = Registry("method", package="trainables.methods")
+# Called as method(params, labels, seeds, world).
+METHODS: Registry[Callable[..., Method]] = Registry("method", package="trainables.methods")

@@ -15,7 +15,8 @@ from torch.nn import functional
 from spec.registry import Params
 from spec.run import RunConfig
 from spec.seeds import Seeds
-from trainables.methods._base import METHODS, Batch, Labels, Method, Predictions, cross_entropies
+from trainables.methods._base import ALONE, METHODS, Batch, Labels, Method, Predictions, cross_entropies
+from trainables.world import World
 
 
 def corrected_targets(logits_MK: Tensor, targets_MK: Tensor, given_MK: Tensor, prediction: Literal["hard", "soft"]) -> Tensor:
@@ -58,8 +59,8 @@ class SLN(Method):
     Noise and corrections belong to examples, not to batches: they do not depend on the number of workers.
     """
 
-    def __init__(self, params: Any, labels: Labels, seeds: Seeds) -> None:
-        super().__init__(params, labels, seeds)
+    def __init__(self, params: Any, labels: Labels, seeds: Seeds, world: World = ALONE) -> None:
+        super().__init__(params, labels, seeds, world)
         self.targets_NK = functional.one_hot(labels.given_N, labels.num_classes).float()
         self.noise_NK: Tensor | None = None
 

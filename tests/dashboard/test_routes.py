@@ -1,0 +1,184 @@
+"""The dashboard's half of the service, through HTTP and without a browser."""
+
+import gzip
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+from fastapi.testclient import TestClient
+
+from server.app import create_app
+from server.settings import Settings
+from tests.browser.sender import Sender, grid_spec
+
+RATES, SIGMAS, SEEDS = (0.2, 0.4), (0.0, 0.5), (0, 1)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    settings = Settings(data_dir=tmp_path_factory.mktemp("data"), dataset_root=Path("/nowhere"))
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def finished(client: TestClient) -> Sender:
+    sender = Sender(client, grid_spec("finished", 12, RATES, SIGMAS, SEEDS))
+    for run_id in sender.configs:
+        sender.send(sender.whole(run_id))
+    return sender
+
+
+def curves(client: TestClient, sender: Sender, metric: str = "test_accuracy") -> dict[tuple[str, str], dict[str, Any]]:
+    answer = client.get(f"/api/grids/{sender.grid_id}/curves", params={"metric": metric}).raise_for_status().json()
+    return {(curve["condition"], curve["treatment"]): curve for curve in answer["curves"]}
+
+
+def test_curves_are_averaged_over_seeds(client: TestClient, finished: Sender):
+    runs = [r for r, c in finished.configs.items() if c["noise"]["rate"] == 0.4 and c["method"]["sigma"] == 0.5]
+    last = [finished.epochs(run_id, 12, 12)[0].metrics["test_accuracy"] for run_id in runs]
+    found = curves(client, finished)
+    assert set(found) == {(f"noise rate = {rate:g}", f"σ = {sigma:g}") for rate in RATES for sigma in SIGMAS}
+    curve = found["noise rate = 0.4", "σ = 0.5"]
+    assert curve["epochs"] == list(range(1, 13))
+    assert curve["n"] == [2] * 12
+    assert curve["mean"][-1] == pytest.approx(mean(last), abs=1e-6)
+    assert curve["high"][-1] - curve["mean"][-1] == pytest.approx(stdev(last), abs=2e-6)
+    assert curve["group"] == {"noise.rate": 0.4, "method.sigma": 0.5}
+
+
+def test_curves_follow_new_records(client: TestClient):
+    sender = Sender(client, grid_spec("growing", 13, [0.4], [0.0], SEEDS))
+    first, second = sender.configs
+    assert curves(client, sender) == {}
+    lengths = []
+    for messages in ([sender.started(first), *sender.epochs(first, 1, 2)], sender.epochs(first, 3, 4), sender.epochs(second, 1, 3)):
+        sender.send(messages)
+        (curve,) = curves(client, sender).values()
+        lengths.append((curve["epochs"], curve["n"]))
+    assert lengths == [([1, 2], [1, 1]), ([1, 2, 3, 4], [1] * 4), ([1, 2, 3, 4], [2, 2, 2, 1])]
+
+
+def test_curves_that_were_read_piece_by_piece_are_those_read_at_once(client: TestClient):
+    sender = Sender(client, grid_spec("twice", 14, [0.4], SIGMAS, SEEDS))
+    for run_id in sender.configs:
+        sender.send([sender.started(run_id), *sender.epochs(run_id, 1, 5)])
+        curves(client, sender)
+    piecewise = curves(client, sender)
+    client.app.state.curve_cache = type(client.app.state.curve_cache)()
+    assert curves(client, sender) == piecewise
+
+
+def test_the_metrics_that_there_are_are_listed(client: TestClient, finished: Sender):
+    metrics = client.get(f"/api/grids/{finished.grid_id}/curves").json()["metrics"]
+    assert {"test_accuracy", "ema_test_accuracy", "corrupt_fit_given"} <= set(metrics)
+
+
+@pytest.mark.parametrize("kind", ["curves", "heatmap", "accuracy"])
+@pytest.mark.parametrize("metric", ["test_accuracy", "ema_test_accuracy"])
+def test_a_grids_figures_are_plotly_figures(client: TestClient, finished: Sender, kind: str, metric: str):
+    answer = client.get(f"/api/grids/{finished.grid_id}/figures/{kind}", params={"metric": metric})
+    assert answer.status_code == 200
+    assert go.Figure(answer.json()).data
+
+
+@pytest.mark.parametrize("kind", ["curves", "noise"])
+def test_a_runs_figures_are_plotly_figures(client: TestClient, finished: Sender, kind: str):
+    answer = client.get(f"/api/runs/{next(iter(finished.configs))}/figures/{kind}")
+    assert go.Figure(answer.json()).data
+
+
+def test_unfinished_runs_are_not_results(client: TestClient):
+    sender = Sender(client, grid_spec("half-way", 15, [0.4], [0.5], [0]))
+    (run_id,) = sender.configs
+    sender.send([sender.started(run_id), *sender.epochs(run_id, 1, 3)])
+    assert not go.Figure(client.get(f"/api/grids/{sender.grid_id}/figures/heatmap").json()).data
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("figures/heatmap?metric=test_loss", "test_accuracy"),
+        ("figures/heatmap?selection=best", "last_ten"),
+        ("figures/pie", "heatmap"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_with_what_can(client: TestClient, finished: Sender, path: str, word: str):
+    answer = client.get(f"/api/grids/{finished.grid_id}/{path}")
+    assert answer.status_code == 422
+    assert word in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["grids/none/curves", "grids/none/figures/curves", "grids/none/warnings", "runs/none/figures/noise"])
+def test_an_unknown_id_is_not_found(client: TestClient, path: str):
+    assert client.get(f"/api/{path}").status_code == 404
+
+
+def test_different_labels_are_a_warning(client: TestClient):
+    sender = Sender(client, grid_spec("labels", 16, [0.4], SIGMAS, [0]))
+    for position, run_id in enumerate(sender.configs):
+        card = sender.started(run_id).labels.model_copy(update={"noisy_hash": f"draw-{position}"})
+        sender.send([sender.started(run_id, card)])
+    (text,) = client.get(f"/api/grids/{sender.grid_id}/warnings").json()["warnings"]
+    assert "different labels" in text
+
+
+def test_pages_answer(client: TestClient, finished: Sender):
+    for path in ("/", finished.page, f"/runs/{next(iter(finished.configs))}"):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert "script-src 'self';" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("path", ["/grids/none", "/runs/none"])
+def test_a_page_that_is_not_there_says_so_to_people(client: TestClient, path: str):
+    answer = client.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "there is no" in answer.text
+
+
+def test_what_a_user_wrote_is_escaped(client: TestClient):
+    hostile = "</script><script>alert('x')</script>"
+    sender = Sender(client, {**grid_spec(hostile, 17, [0.4], [0.5], [0]), "description": hostile})
+    for path in (sender.page, f"/runs/{next(iter(sender.configs))}"):
+        assert "<script>alert" not in client.get(path).text
+
+
+def test_pages_load_nothing_from_other_hosts(client: TestClient, finished: Sender):
+    for path in ("/", finished.page, f"/runs/{next(iter(finished.configs))}"):
+        addresses = re.findall(r'(?:src|href)="([^"]+)"', client.get(path).text)
+        assert addresses
+        assert [address for address in addresses if not re.match(r"/(?!/)|#", address)] == []
+
+
+def test_assets_are_kept_for_ever_under_a_hashed_address(client: TestClient):
+    addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', client.get("/").text)
+    for address in addresses:
+        answer = client.get(address)
+        assert (answer.status_code, "immutable" in answer.headers["cache-control"]) == (200, True)
+
+
+def test_an_asset_of_an_old_page_leads_to_the_present_one(client: TestClient):
+    answer = client.get("/static/000000000000/style.css", follow_redirects=False)
+    assert (answer.status_code, answer.headers["cache-control"]) == (307, "no-store")
+    assert client.get(answer.headers["location"]).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "../assets.py", "..%2fassets.py", "%2e%2e/assets.py", "/etc/passwd"])
+def test_only_assets_are_served(client: TestClient, name: str):
+    version = re.findall(r"/static/(\w+)/", client.get("/").text)[0]
+    assert client.get(f"/static/{version}/{name}").status_code == 404
+
+
+def test_plotly_comes_from_its_own_package_and_compressed(client: TestClient, finished: Sender):
+    (address,) = re.findall(r'src="(/static/[^"]+plotly.min.js)"', client.get(finished.page).text)
+    with client.stream("GET", address, headers={"Accept-Encoding": "gzip"}) as answer:
+        packed = b"".join(answer.iter_raw())
+    assert answer.headers["content-encoding"] == "gzip"
+    assert b"plotly.js" in gzip.decompress(packed)[:200]
+    assert len(packed) < 1_600_000
+    assert "plotly" not in client.get("/").text

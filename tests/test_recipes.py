@@ -1,0 +1,37 @@
+"""Every recipe is a grid of as many runs as its first line says."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from spec.grid import expand
+from trainables.grid_files import read_spec
+from trainables.parts import RunConfig
+
+RECIPES = sorted(Path(__file__).parents[1].joinpath("recipes").glob("*.yaml"))
+
+
+def test_there_are_recipes():
+    assert "demo.yaml" in [path.name for path in RECIPES]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipe_is_valid_and_has_the_runs_that_its_header_says(path: Path):
+    grid = expand(read_spec(path), RunConfig, max_runs=10_000)
+    header = re.match(r"# ([\d,]+) runs: ", path.read_text())
+    assert header, f"{path.name} must begin with '# N runs: ...'"
+    assert len(grid.cells) == int(header[1].replace(",", ""))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipe_is_named_like_its_file(path: Path):
+    assert read_spec(path).name == path.stem
+
+
+def test_the_demo_asks_what_the_readme_says():
+    cells = expand(read_spec(Path(__file__).parents[1] / "recipes" / "demo.yaml"), RunConfig, max_runs=100).cells
+    assert {(cell.factors["noise.rate"], cell.factors["method.sigma"], cell.factors["seed"]) for cell in cells} == {
+        (rate, sigma, seed) for rate in (0.2, 0.4, 0.6) for sigma in (0.0, 0.2, 0.5) for seed in (0, 1, 2)
+    }
+    assert {(c.run.epochs, c.run.batch_size, c.run.ema and c.run.ema.decay) for c in cells} == {(40, 64, 0.99)}

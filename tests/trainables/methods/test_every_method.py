@@ -1,0 +1,106 @@
+"""Rules that every method keeps, on real digits: finite numbers, the same after a break, the same on two workers."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, distributed, multiprocessing
+
+from spec.run import RunConfig
+from tests.trainables.runs import CPU, digits_run, record
+from trainables.methods._base import METHODS
+from trainables.world import World
+
+# Parameters that a method needs, or that bring its later stages into three epochs.
+STAGED: dict[str, dict[str, Any]] = {
+    "sln": {"sigma": 0.5},
+    "gce": {"truncate_at": 0.1, "truncate_from": 2},
+    "forward": {"estimate_from": 2},
+    "backward": {"estimate_from": 2},
+    "label_smoothing": {"rate": -0.4, "smooth_from": 2},
+    "co_teaching": {"forget_rate": 0.4, "num_gradual": 2},
+}
+# Parameters that eight epochs on 800 digits are enough for.
+PLAIN: dict[str, dict[str, Any]] = {
+    "sln": {"sigma": 0.2},
+    "forward": {"symmetric_rate": 0.4},
+    "backward": {"symmetric_rate": 0.4},
+    "co_teaching": {"forget_rate": 0.4},
+}
+# Where these parameters leave nothing of a method but cross-entropy.
+NEUTRAL: dict[str, dict[str, Any]] = {
+    "sln": {"sigma": 0.0},
+    "gce": {"q": 1e-6},
+    "sce": {"alpha": 1.0, "beta": 0.0},
+    "bootstrap": {"beta": 1.0},
+    "forward": {"symmetric_rate": 0.0},
+    "backward": {"symmetric_rate": 0.0},
+    "label_smoothing": {"rate": 0.0},
+    "elr": {"weight": 0.0},
+    "co_teaching": {"forget_rate": 0.0},
+}
+
+
+def run_of(name: str, settings: dict[str, dict[str, Any]] = STAGED, **overrides: Any) -> RunConfig:
+    return digits_run(**{"method": {"name": name} | settings.get(name, {}), "epochs": 3} | overrides)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_a_run_is_finite_and_a_broken_one_ends_with_its_numbers(name: str, tmp_path: Path):
+    run = run_of(name, ema={"decay": 0.9})
+    _, unbroken = record(run, tmp_path / "unbroken")
+    assert all(math.isfinite(value) for metrics in unbroken.epochs.values() for value in metrics.values())
+    _, before = record(run, tmp_path / "broken", stop_after=2)
+    _, after = record(run, tmp_path / "broken")
+    assert before.epochs | after.epochs == unbroken.epochs
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_it_learns_digits(name: str, tmp_path: Path):
+    _, kept = record(run_of(name, PLAIN, split={"train_size": 800, "test_size": 100}, epochs=8), tmp_path)
+    assert kept.epochs[8]["test_accuracy"] > 0.4, "ten classes, and two of five labels are wrong"
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+def test_at_neutral_parameters_a_method_is_cross_entropy(name: str, tmp_path: Path):
+    _, expected = record(run_of("ce"), tmp_path / "ce")
+    _, neutral = record(run_of(name, NEUTRAL), tmp_path / name)
+    assert neutral.epochs[3]["test_loss"] == pytest.approx(expected.epochs[3]["test_loss"], rel=1e-4)
+    assert neutral.epochs[3]["corrupt_fit_given"] == expected.epochs[3]["corrupt_fit_given"]
+
+
+# No batch norm, so that two workers must give one worker's numbers; shares and batches of odd sizes.
+LINEAR = {"model": {"name": "linear"}, "split": {"train_size": 195, "validation": 0.1, "test_size": 99}, "batch_size": 61}
+
+
+def _one_of_two(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    for name in METHODS:
+        _, reporter = record(run_of(name, **LINEAR, workers=2), folder / name, World.distributed(CPU))
+        if rank == 0:
+            torch.save(reporter.epochs, folder / f"{name}.pt")
+    distributed.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def of_two_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("two")
+    multiprocessing.spawn(_one_of_two, args=(folder,), nprocs=2)
+    return folder
+
+
+def method_state(folder: Path) -> dict[str, Tensor]:
+    return torch.load(folder / "run" / "checkpoint.pt", weights_only=True)["learner"]["method"]
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_two_workers_give_one_workers_numbers_and_state(name: str, of_two_workers: Path, tmp_path: Path):
+    _, alone = record(run_of(name, **LINEAR), tmp_path)
+    together = torch.load(of_two_workers / f"{name}.pt")
+    assert together.keys() == alone.epochs.keys()
+    for epoch, metrics in alone.epochs.items():
+        assert together[epoch] == pytest.approx(metrics, rel=1e-3, abs=1e-4)
+    torch.testing.assert_close(method_state(of_two_workers / name), method_state(tmp_path), rtol=1e-3, atol=1e-4)
