@@ -23,12 +23,12 @@ help:
 
 setup: $(STAMP)
 
-# pip puts uv into the new environment from outside: Debian's venv has no ensurepip.
+# Where the environment comes without pip, as Debian's does, the pip outside puts uv into it.
 $(STAMP): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or 3.12 found: install one, or say which with make PYTHON=/path/to/python" >&2; exit 1; }
 	@"$(PYTHON)" -c '$(FITS)' || { echo "$(PYTHON) is $$("$(PYTHON)" --version 2>&1): Python 3.11 or 3.12 is needed" >&2; exit 1; }
-	"$(PYTHON)" -m venv --without-pip $(VENV)
-	"$(PYTHON)" -m pip --quiet --python $(BIN)/python install "uv>=0.5,<1"
+	"$(PYTHON)" -m venv $(VENV) >/dev/null || "$(PYTHON)" -m venv --without-pip $(VENV)
+	$(BIN)/python -m pip --quiet install "uv>=0.5,<1" 2>/dev/null || "$(PYTHON)" -m pip --quiet --python $(BIN)/python install "uv>=0.5,<1"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@

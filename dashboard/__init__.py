@@ -1,0 +1,1 @@
+"""The dashboard: figures, pages and the files that they load. Knows neither the database nor HTTP."""

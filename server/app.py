@@ -58,7 +58,7 @@ def create_app(settings: Settings, launcher: Launcher | None = None, run_type: t
                     state.notifier.close()
 
     app = FastAPI(title="Noisegrid", version=version(), summary="Label-noise experiments as a service.", lifespan=lifespan)
-    for module in (grids, runs, records, figures, health, pages):
+    for module in (records, grids, runs, figures, health, pages):
         app.include_router(module.router)
     _answer_errors(app)
     return app

@@ -31,7 +31,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-console = Console()
+# A pipe has no width: nothing is cut or wrapped there.
+console = Console(width=None if sys.stdout.isatty() else 200)
 errors = Console(stderr=True)
 
 GridFile = Annotated[Path, typer.Argument(metavar="GRID.yaml", exists=True, dir_okay=False, help="a grid, as in recipes/")]
@@ -112,7 +113,7 @@ def list_grids(server: Server = DEFAULT_SERVER) -> None:
     if not grids:
         console.print("no grids yet: `noisegrid submit recipes/demo.yaml` makes one")
         return
-    table = Table("grid", "name", "state", "runs", "epochs", "failed", "created", box=None, header_style="bold")
+    table = _table("grid", "name", "state", "runs", "epochs", "failed", "created", wrapped="name")
     for grid in grids:
         table.add_row(*_grid_row(grid))
     console.print(table)
@@ -143,18 +144,23 @@ def runs(
     grid: GridId, server: Server = DEFAULT_SERVER, csv: Annotated[bool, typer.Option("--csv", help="print CSV, every column")] = False
 ) -> None:
     """Show a grid's runs: state, epoch, and test accuracy of the last epoch."""
+    from dashboard.figures.groups import short_name
+
     with _connected(server) as client:
         grid_id = client.find_grid(grid)
         if csv:
             sys.stdout.write(client.runs_csv(grid_id))
             return
         factors = [factor.path for factor in client.grid(grid_id).factors]
-        table = Table(
-            "run", *factors, "state", "epoch", "realised rate", "raw last, %", "EMA last, %", "error", box=None, header_style="bold"
-        )
-        for run in client.runs(grid_id):
-            table.add_row(*_run_row(run, factors))
+        names = [short_name(path, factors) for path in factors]
+        table = _table("run", *names, "state", "epoch", "realised", "raw, %", "EMA, %")
+        found = list(client.runs(grid_id))
+    for run in found:
+        table.add_row(*_run_row(run, factors))
     console.print(table)
+    for run in found:
+        if run.error:
+            console.print(f"{run.run_id} {run.state}: {run.error}", markup=False, highlight=False, soft_wrap=True)
 
 
 @command(example="cancel 3f2a\ncancel 0c9d8e7f6a5b4c3d")
@@ -325,10 +331,18 @@ def _failure(message: str, details: list[str] | None = None, code: int = EXIT_FA
     return typer.Exit(code)
 
 
+def _table(*titles: str, wrapped: str = "") -> Table:
+    """A table where one column, if any, gives way to the others."""
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for title in titles:
+        table.add_column(title, no_wrap=title != wrapped)
+    return table
+
+
 def _factor_table(grid: "Grid") -> Table:
     from server.results import shown
 
-    table = Table("varies", "role", "values", box=None, header_style="bold")
+    table = _table("varies", "role", "values", wrapped="values")
     for path, role in grid.roles.items():
         values = list(dict.fromkeys(shown(cell.factors[path]) for cell in grid.cells))
         table.add_row(path, role.value, ", ".join(values[:12]) + (f", … ({len(values)})" if len(values) > 12 else ""))
@@ -353,7 +367,7 @@ def _run_row(run: "RunSummary", factors: list[str]) -> list[str]:
 
     rate = "-" if run.realised_rate is None else f"{run.realised_rate:.4f}"
     values = [shown(run.factors.get(path)) for path in factors]
-    return [run.run_id, *values, run.state, f"{run.epoch}/{run.epochs}", rate, percent("raw"), percent("ema"), run.error or ""]
+    return [run.run_id, *values, run.state, f"{run.epoch}/{run.epochs}", rate, percent("raw"), percent("ema")]
 
 
 if __name__ == "__main__":

@@ -66,8 +66,9 @@ class Cluster(Protocol):
 class OwnRay:
     """A Ray of the service's own, started when the first grid comes; it outlives the service while grids run."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, closing: threading.Event) -> None:
         self._data_dir = settings.data_dir
+        self._closing = closing
         self._num_cpus = settings.ray_cpus
         self._silent_ticks = 0
         self._client: tuple[RayHead, JobSubmissionClient] | None = None
@@ -76,7 +77,7 @@ class OwnRay:
         head = find_head(self._data_dir)
         if head is None and not start:
             return None
-        head = head or start_head(self._data_dir, self._num_cpus)
+        head = head or start_head(self._data_dir, self._num_cpus, unwanted=self._closing.is_set)
         if not is_up(head, self._data_dir):
             self._silent_ticks += 1
             if self._silent_ticks * TICK_SECONDS > START_SECONDS:
@@ -143,20 +144,13 @@ class RayLauncher:
     def __init__(self) -> None:
         self._news = threading.Event()
         self._closing = threading.Event()
-        self._to_stop: deque[str] = deque()
-        self._afresh: deque[str] = deque()
-        self._pursuits: dict[str, Pursuit] = {}
-        self._messages: dict[str, str] = {}
-        self._kept_logs: set[str] = set()
-        self._status = "not started"
         self._thread = threading.Thread(target=self._work, name="ray jobs", daemon=True)
 
     def start(self, service: GridService) -> None:
         """Take up the grids that have runs left, those of before too."""
-        self._service = service
         settings = service.settings
-        self._logs = settings.data_dir / "logs"
-        self._cluster: Cluster = GivenRay(settings) if settings.ray_address else OwnRay(settings)
+        self._cluster: Cluster = GivenRay(settings) if settings.ray_address else OwnRay(settings, self._closing)
+        self._overseer = Overseer(service, self._cluster)
         self._thread.start()
 
     def close(self) -> None:
@@ -164,53 +158,81 @@ class RayLauncher:
         self._closing.set()
         self._news.set()
         self._thread.join(2 * TICK_SECONDS)
-        self._cluster.close(idle=not self._service.store.active_grids())
+        self._cluster.close(idle=not self._overseer.has_work())
 
     def launch(self, grid_id: str) -> None:
         """Have a driver work on the grid's remaining runs, whatever became of earlier ones."""
-        self._afresh.append(grid_id)
+        self._overseer.afresh.append(grid_id)
         self._news.set()
 
     def stop(self, grid_id: str) -> None:
         """Stop the grid's driver, and with it its workers."""
-        self._to_stop.append(grid_id)
+        self._overseer.to_stop.append(grid_id)
         self._news.set()
 
     def log(self, grid_id: str, after: int) -> tuple[str, int]:
         """What the grid's drivers printed, one driver after the other, as of the last look."""
-        text = "".join(path.read_text(errors="replace") for path in sorted((self._logs / grid_id).glob("*.log")))
-        return text[after:], max(after, len(text))
+        return self._overseer.log(grid_id, after)
 
     def status(self) -> str:
-        return self._status
+        return self._overseer.status
 
     def _work(self) -> None:
         while not self._closing.is_set():
-            try:
-                self._look()
-            except (RayUnusableError, RayHeadError, ConnectionError) as error:
-                self._stand_still(str(error))
-            except Exception as error:
-                # Whatever it is: the next look may find a better world, and without this thread no grid would run any more.
-                logger.exception("looking after the Ray jobs failed")
-                self._stand_still(f"Ray fails, see the service's log: {error}")
+            self._overseer.look()
             self._news.wait(TICK_SECONDS)
             self._news.clear()
 
-    def _look(self) -> None:
-        """Compare grids and jobs once, and submit, stop and give up what must be."""
-        while self._afresh:
-            self._pursuits.pop(self._afresh.popleft(), None)
+
+class Overseer:
+    """Compares grids with jobs. Other threads may only append to the queues, and read the status and logs."""
+
+    def __init__(self, service: GridService, cluster: Cluster) -> None:
+        self._service = service
+        self._cluster = cluster
+        self._logs = service.settings.data_dir / "logs"
+        self.to_stop: deque[str] = deque()
+        # Grids that somebody asked for: what their earlier drivers did does not count.
+        self.afresh: deque[str] = deque()
+        self.status = "not started"
+        self._pursuits: dict[str, Pursuit] = {}
+        self._messages: dict[str, str] = {}
+        self._kept_logs: set[str] = set()
+        # Several services may share a cluster, and have the same grids. The same for as long as the service's secret is.
+        self._key = service.token("")[:8]
+
+    def has_work(self) -> bool:
+        return bool(self._service.store.active_grids())
+
+    def look(self) -> None:
+        """Compare once; what goes wrong is said in the status and to the grids that wait, and tried again at the next look."""
+        try:
+            self._compare()
+        except (RayUnusableError, RayHeadError, ConnectionError) as error:
+            self._stand_still(str(error))
+        except Exception as error:
+            # Whatever it is: the next look may find a better world, and if the thread ended no grid would run any more.
+            logger.exception("looking after the Ray jobs failed")
+            self._stand_still(f"Ray fails, see the service's log: {error}")
+
+    def log(self, grid_id: str, after: int) -> tuple[str, int]:
+        """The logs of the grid's drivers from position `after` on, and where they end."""
+        text = "".join(path.read_text(errors="replace") for path in sorted((self._logs / grid_id).glob("*.log")))
+        return text[after:], max(after, len(text))
+
+    def _compare(self) -> None:
+        while self.afresh:
+            self._pursuits.pop(self.afresh.popleft(), None)
         active = self._service.store.active_grids()
         client = self._cluster.connect(start=bool(active))
         if client is None:
-            self._status = "not started"
+            self.status = "not started"
             return
-        jobs = _jobs_by_grid(client.list_jobs())
-        self._status = client.get_address()
-        while self._to_stop:
-            self._stop_jobs(client, jobs.get(self._to_stop[0], []), others_wait=bool(active))
-            self._to_stop.popleft()
+        jobs = _jobs_by_grid(client.list_jobs(), self._key)
+        self.status = client.get_address()
+        while self.to_stop:
+            self._stop_jobs(client, jobs.get(self.to_stop[0], []), others_wait=bool(active))
+            self.to_stop.popleft()
         for grid_id, grid_jobs in jobs.items():
             self._keep_logs(client, grid_id, grid_jobs)
         for grid_id in active:
@@ -221,24 +243,32 @@ class RayLauncher:
         if any(job.status in LIVE for job in jobs):
             self._tell(grid_id, "")
             return
+        last = jobs[-1] if jobs else None
         pursuit = self._pursuits.setdefault(grid_id, Pursuit())
-        if jobs and _name(jobs[-1]) == pursuit.job and (reason := self._hopeless(pursuit, grid_id, jobs[-1])):
+        # A last job of before this service's time, or before somebody asked for the grid again, says nothing.
+        is_ours = pursuit.job is not None and (last is None or _name(last) == pursuit.job)
+        if is_ours and (reason := self._hopeless(pursuit, grid_id, last)):
             logger.error("grid %s is given up: %s", grid_id, reason)
             self._service.store.fail_runs(grid_id, reason)
             self._tell(grid_id, reason.splitlines()[0])
             return
-        pursuit.progress = self._progress(grid_id)
-        pursuit.job = f"{grid_id}-{_number(jobs[-1]) + 1 if jobs else 1}"
-        self._submit(client, pursuit.job, {"grid_id": grid_id}, ["--grid-id", grid_id], self._service.token(grid_id))
+        progress, name = self._progress(grid_id), f"{grid_id}-{self._key}-{self._next_number(grid_id, last)}"
+        self._submit(client, name, {"grid_id": grid_id, "service": self._key}, ["--grid-id", grid_id], self._service.token(grid_id))
+        pursuit.job, pursuit.progress = name, progress
 
-    def _hopeless(self, pursuit: Pursuit, grid_id: str, job: JobDetails) -> str | None:
-        """Why another driver would do no better than the last one, where that is so."""
-        if job.driver_exit_code == REFUSED:
+    def _hopeless(self, pursuit: Pursuit, grid_id: str, last: JobDetails | None) -> str | None:
+        """Why another driver would do no better than the last one, where that is so. None: the last one went with its Ray."""
+        if last is not None and last.driver_exit_code == REFUSED:
             return self._last_lines(grid_id)
         pursuit.fruitless = 0 if self._progress(grid_id) != pursuit.progress else pursuit.fruitless + 1
         if pursuit.fruitless <= FRUITLESS:
             return None
         return f"its driver ended {pursuit.fruitless} times without bringing anything; the last one said:\n{self._last_lines(grid_id)}"
+
+    def _next_number(self, grid_id: str, last: JobDetails | None) -> int:
+        """Higher than all before, those of a Ray that is gone too."""
+        kept = [int(path.stem) for path in (self._logs / grid_id).glob("*.log")]
+        return 1 + max([*kept, _number(last) if last else 0])
 
     def _progress(self, grid_id: str) -> tuple[int, int]:
         summary = self._service.store.grid_summary(grid_id)
@@ -277,7 +307,7 @@ class RayLauncher:
         return "\n".join(lines[-LOG_TAIL_LINES:]) or "its driver ended without a word"
 
     def _stand_still(self, why: str) -> None:
-        self._status = why
+        self.status = why
         for grid_id in self._service.store.active_grids():
             self._tell(grid_id, why)
 
@@ -299,12 +329,13 @@ def _token_from_environment() -> str | None:
     return path.read_text().strip() if path.exists() else None
 
 
-def _jobs_by_grid(jobs: Iterable[JobDetails]) -> dict[str, list[JobDetails]]:
-    """The jobs that services submitted, by grid, each grid's oldest first."""
+def _jobs_by_grid(jobs: Iterable[JobDetails], service: str) -> dict[str, list[JobDetails]]:
+    """The jobs that a service submitted, by grid, each grid's oldest first."""
     by_grid: dict[str, list[JobDetails]] = {}
     for job in jobs:
-        # Drivers that nobody submitted have no id, other people's jobs no grid.
-        if job.submission_id and (grid_id := (job.metadata or {}).get("grid_id")):
+        # Drivers that nobody submitted have no id, other people's jobs none of our metadata.
+        metadata = job.metadata or {}
+        if job.submission_id and metadata.get("service") == service and (grid_id := metadata.get("grid_id")):
             by_grid.setdefault(grid_id, []).append(job)
     return {grid_id: sorted(grid_jobs, key=_number) for grid_id, grid_jobs in by_grid.items()}
 

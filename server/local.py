@@ -1,5 +1,6 @@
 """One run on this machine, without the service and without Ray: `noisegrid train`."""
 
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def train_here(run: RunConfig, data: Path, out: Path, threads: int, console: Con
         try:
             state = execute(run, Folders(data.absolute(), out.absolute()), reporter, World.alone())
         except Exception as error:
-            reporter.finished(RunState.FAILED, f"{type(error).__name__}: {error}")
+            reporter.finished(RunState.FAILED, f"{type(error).__name__}: {error}", traceback.format_exc())
             raise
         reporter.finished(state)
     return state

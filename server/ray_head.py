@@ -24,7 +24,8 @@ from pathlib import Path
 # A Unix socket's path may have 107 characters; Ray puts up to 75 after its folder.
 MAX_TEMP_DIR = 32
 START_SECONDS = 180.0
-STOP_SECONDS = 20.0
+# Nothing of worth is in it: runs are on disk.
+STOP_SECONDS = 5.0
 STARTS = 3
 CLUSTER_FILE = "ray_current_cluster"
 # Grids' data does not travel through Ray.
@@ -74,21 +75,21 @@ def find_head(data_dir: Path) -> RayHead | None:
     return head if head.alive else None
 
 
-def start_head(data_dir: Path, num_cpus: int | None = None) -> RayHead:
-    """Start Ray and wait until it takes jobs.
+def start_head(data_dir: Path, num_cpus: int | None = None, unwanted: Callable[[], bool] = lambda: False) -> RayHead:
+    """Start Ray and wait until it takes jobs, or until it is unwanted.
 
     Raises:
-        RayHeadError: it does not come up.
+        RayHeadError: it does not come up, or nobody wants it any more.
     """
     folder = temp_dir(data_dir)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for attempt in range(STARTS):
         try:
-            return _start_once(data_dir, folder, num_cpus)
+            return _start_once(data_dir, folder, num_cpus, unwanted)
         except RayHeadError:
             # Somebody else may have taken one of the ports that were free a moment ago.
-            if attempt == STARTS - 1:
+            if attempt == STARTS - 1 or unwanted():
                 raise
     raise AssertionError("unreachable")
 
@@ -141,7 +142,7 @@ def process_start(pid: int) -> int | None:
     return None if fields[0] == "Z" else int(fields[19])
 
 
-def _start_once(data_dir: Path, folder: Path, num_cpus: int | None) -> RayHead:
+def _start_once(data_dir: Path, folder: Path, num_cpus: int | None, unwanted: Callable[[], bool]) -> RayHead:
     gcs, dashboard, agent, client = free_ports(4)
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--temp-dir={folder}"]
     command += [f"--port={gcs}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", "--disable-usage-stats"]
@@ -157,7 +158,7 @@ def _start_once(data_dir: Path, folder: Path, num_cpus: int | None) -> RayHead:
     head = RayHead(f"http://127.0.0.1:{dashboard}", str(folder), process.pid, process_start(process.pid) or 0)
     # At once: a service that dies while Ray starts must not leave a Ray that nobody knows.
     _remember(head, data_dir)
-    _wait_for(lambda: process.poll() is not None or is_up(head, data_dir), START_SECONDS)
+    _wait_for(lambda: process.poll() is not None or unwanted() or is_up(head, data_dir), START_SECONDS)
     if not is_up(head, data_dir):
         head.stop()
         raise RayHeadError(f"Ray does not start: {log_path} says why")

@@ -26,6 +26,8 @@ from spec.problems import InvalidInputError, Problem
 from spec.records import BatchReply, EpochRecord, RecordBatch, RunState, Work, WorkItem
 
 Result = TypeVar("Result")
+# One metric of one run after one epoch: run, epoch, value.
+MetricValue = tuple[str, int, float | None]
 
 UNFINISHED = (RunState.QUEUED, RunState.RUNNING, RunState.LOST)
 REPEATABLE = (RunState.FAILED, RunState.CANCELLED)
@@ -77,14 +79,6 @@ class CellFactors(NamedTuple):
 
     run_id: str
     factors: dict[str, Any]
-
-
-class MetricValue(NamedTuple):
-    """One metric of one run after one epoch."""
-
-    run_id: str
-    epoch: int
-    value: float | None
 
 
 class Changes(NamedTuple):
@@ -328,8 +322,9 @@ class Store:
         with self._engine.connect() as connection:
             return list(dict.fromkeys(name for summary in connection.scalars(query) if summary for name in summary["last_metrics"]))
 
-    def metric_values(self, grid_id: str, metric: str) -> list[MetricValue]:
+    def metric_values(self, grid_id: str, metric: str) -> Sequence[MetricValue]:
         """One metric of all runs of a grid after all epochs, by run; of each epoch the last attempt's."""
+        attempts = select(func.max(RunRow.attempt)).join(CellRow, CellRow.run_id == RunRow.run_id).where(CellRow.grid_id == grid_id)
         query = (
             select(EpochRow.run_id, EpochRow.epoch, EpochRow.metrics[metric].as_float())
             .join(CellRow, CellRow.run_id == EpochRow.run_id)
@@ -337,9 +332,10 @@ class Store:
             .order_by(CellRow.position, EpochRow.attempt, EpochRow.epoch)
         )
         with self._engine.connect() as connection:
-            # A later attempt's value follows an earlier one's and takes its place.
-            latest = {row[:2]: row for row in connection.execute(query).tuples()}
-        return [MetricValue._make(row) for row in latest.values()]
+            has_repeats = (connection.scalar(attempts) or 0) > 1
+            values: Sequence[Any] = connection.execute(query).all()
+        # A later attempt's value follows an earlier one's and takes its place.
+        return list({value[:2]: value for value in values}.values()) if has_repeats else values
 
     # Events
 

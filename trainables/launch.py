@@ -51,14 +51,16 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _leave)
     try:
         if arguments.reap:
-            _connect()
+            connect()
             _say(f"removed {reap()} placement groups of dead drivers")
             return ALL_DONE
         return launch(arguments)
-    except (LaunchError, NoRoomError, InvalidInputError, RefusedError, OSError) as error:
+    except ServiceUnavailableError as error:
+        _say(f"the service was away for too long: {error}")
+        return SOME_NOT_DONE
+    except (LaunchError, NoRoomError, InvalidInputError, RefusedError) as error:
         _say(f"cannot run the grid: {error}")
-        # A service that does not answer may answer the next driver.
-        return SOME_NOT_DONE if isinstance(error, ConnectionError) else REFUSED
+        return REFUSED
 
 
 def launch(arguments: argparse.Namespace) -> int:
@@ -72,7 +74,7 @@ def launch(arguments: argparse.Namespace) -> int:
         _say(f"grid {grid_id}: nothing left to run")
         return ALL_DONE
     job = Job(grid_id, service.server, service.token or "", arguments.data.absolute(), out, work.resources)
-    _connect(work.resources.cpus_per_worker)
+    connect(work.resources.cpus_per_worker)
     reap()
     nodes = [node for node in ray.nodes() if node["Alive"]]
     check_nodes(nodes, out)
@@ -85,7 +87,10 @@ def launch(arguments: argparse.Namespace) -> int:
 
 def register(grid_file: Path, service: Service) -> str:
     """Tell the service of a grid that this process launches itself; gives the grid's id, and the service its token."""
-    spec = read_spec(grid_file).model_dump(mode="json")
+    try:
+        spec = read_spec(grid_file).model_dump(mode="json")
+    except OSError as error:
+        raise LaunchError(f"the grid cannot be read: {error}") from None
     created = patiently(lambda: service.request("POST", "/api/grids?launch=external", spec), SERVICE_PATIENCE_SECONDS)
     if not created.get("token"):
         raise LaunchError(f"grid {created['grid_id']} is there already, and the service runs it itself: watch it at {service.server}")
@@ -205,8 +210,11 @@ def _probe(marker: str) -> tuple[bool, str]:
     return os.path.exists(marker), version("torch")
 
 
-def _connect(threads: int = 1) -> None:
-    """Join the cluster, with what Ray Tune and Ray Train need to be quick and quiet."""
+def connect(threads: int = 1, set_up: Callable[[], None] = set_up_process) -> None:
+    """Join the cluster that RAY_ADDRESS names, or start one, with what Ray Tune and Ray Train need to be quick and quiet.
+
+    `set_up` is called in every worker process before anything else.
+    """
     # Our records have it all: no files of Tune's own.
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     # The newer one prints tables even where it is told to be silent.
@@ -224,7 +232,7 @@ def _connect(threads: int = 1) -> None:
     ray.init(
         log_to_driver=False,
         logging_level=logging.ERROR,
-        runtime_env={"env_vars": environment, "worker_process_setup_hook": set_up_process},
+        runtime_env={"env_vars": environment, "worker_process_setup_hook": set_up},
     )
 
 

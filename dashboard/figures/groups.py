@@ -11,7 +11,7 @@ import pandas as pd
 
 from spec.grid import Role
 
-SYMBOLS = {"noise.rate": "noise rate", "method.sigma": "σ"}
+SYMBOLS = {"noise.rate": "noise rate", "method.sigma": "σ", "ema.decay": "EMA decay"}
 EVERYTHING = "all runs"
 
 # Blue to amber through violet: ordered for colour-blind readers too, and at least 3:1 against both pages' backgrounds.
@@ -26,8 +26,8 @@ def group_table(factors: Mapping[str, Mapping[str, Any]], roles: Mapping[str, Ro
     condition_paths = [path for path, role in roles.items() if role == Role.CONDITION]
     treatment_paths = [path for path, role in roles.items() if role in (Role.TREATMENT, Role.NUISANCE)]
     columns = {
-        "condition": _categories([_pick(run, condition_paths) for run in factors.values()]),
-        "treatment": _categories([_pick(run, treatment_paths) for run in factors.values()]),
+        "condition": _categories(factors.values(), condition_paths),
+        "treatment": _categories(factors.values(), treatment_paths),
     }
     return pd.DataFrame(columns, index=pd.Index(list(factors), name="run_id", dtype=object))
 
@@ -72,25 +72,36 @@ def short_name(path: str, paths: Iterable[str]) -> str:
     return (last if unique else path).replace("_", " ")
 
 
-def _pick(run: Mapping[str, Any], paths: Sequence[str]) -> dict[str, Any]:
-    return {leaf: value for path in paths for leaf, value in _leaves(path, run.get(path))}
-
-
 def _leaves(path: str, value: Any) -> list[tuple[str, Any]]:
+    """A value's parts by path: an axis may give a whole method, whose parameters are what readers know it by."""
     if not isinstance(value, dict) or not value:
         return [(path, value)]
     return [leaf for key, child in value.items() for leaf in _leaves(f"{path}.{key}", child)]
 
 
-def _categories(runs: Sequence[Mapping[str, Any]]) -> Any:
+def _categories(factors: Iterable[Mapping[str, Any]], axes: Sequence[str]) -> Any:
     """Each run's label, ordered by the values behind it; what all runs share is left out of the labels."""
-    paths = list(dict.fromkeys(path for run in runs for path in run))
-    varying = [path for path in paths if len({factor_text(run.get(path)) for run in runs}) > 1]
-    # Where nothing varies (a grid of one cell) the shared values are still the name.
-    named = varying or paths
+    by_axis = [[dict(_leaves(axis, run.get(axis))) for axis in axes] for run in factors]
+    runs = [{path: value for leaves in run for path, value in leaves.items()} for run in by_axis]
+    # All leaves of an axis stand together, also those that its first value has not.
+    paths = list(dict.fromkeys(path for leaves_of_runs in zip(*by_axis, strict=True) for leaves in leaves_of_runs for path in leaves))
+    named = _telling(paths, runs)
     labels = [_label(run, named) for run in runs]
     order = {label: tuple(_sort_key(run.get(path)) for path in named) for label, run in zip(labels, runs, strict=True)}
     return pd.Categorical(labels, categories=sorted(order, key=order.__getitem__), ordered=True)
+
+
+def _telling(paths: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    """The paths that tell the runs apart; all of them where nothing varies (a grid of one cell)."""
+    varying = [path for path in paths if len({factor_text(run.get(path)) for run in runs}) > 1]
+    # A parameter that only some methods have, always with one value, adds nothing to the method's name.
+    few = [path for path in varying if len({factor_text(run[path]) for run in runs if path in run}) > 1]
+    are_enough = _combinations(few, runs) == _combinations(varying, runs)
+    return (few if are_enough else varying) or paths
+
+
+def _combinations(paths: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> int:
+    return len({tuple(factor_text(run.get(path)) for path in paths) for run in runs})
 
 
 def _label(run: Mapping[str, Any], paths: Sequence[str]) -> str:

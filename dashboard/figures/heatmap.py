@@ -34,6 +34,7 @@ def heatmap_figure(table: pd.DataFrame, selection: str, model: str = "raw") -> g
     texts = [f"<b>{text}</b>" if best else text for text, best in zip(lines, table["best"], strict=True)]
     cells = dict(zip(_places(table), texts, strict=True))
     text = [[cells.get((condition, treatment), "") for treatment in treatments] for condition in conditions]
+    lines_of_name = max(1 + name.count(", ") for name in treatments)
     annotate = len(conditions) * len(treatments) <= MAX_ANNOTATED
     heat = go.Heatmap(
         z=shares,
@@ -46,10 +47,15 @@ def heatmap_figure(table: pd.DataFrame, selection: str, model: str = "raw") -> g
         colorscale=COLORSCALE,
         xgap=3,
         ygap=3,
+        # A single row is too low for a bar with ticks.
+        showscale=len(conditions) > 1,
         colorbar={"title": {"text": "%"}, "thickness": 12, "outlinewidth": 0, "len": 0.9},
     )
-    figure = go.Figure(heat, layout={"template": TEMPLATE, "title": {"text": title}, "height": max(260, 56 * len(conditions) + 160)})
+    figure = go.Figure(
+        heat, layout={"template": TEMPLATE, "title": {"text": title}, "height": 56 * len(conditions) + 150 + 17 * lines_of_name}
+    )
     figure.update_xaxes(type="category", showgrid=False, ticks="", title_text="treatment")
+    figure.update_xaxes(tickvals=list(range(len(treatments))), ticktext=[name.replace(", ", ",<br>") for name in treatments])
     figure.update_yaxes(type="category", showgrid=False, ticks="", autorange="reversed")
     return figure
 

@@ -14,7 +14,7 @@ export class Chart {
    * share `hidden` (a set of names) hide the same curves; `onToggle` is where the others hear of it.
    */
   constructor(container, legend, { format, height = 320, hidden = new Set(), onToggle = () => {} }) {
-    Object.assign(this, { container, legend, format, height, hidden, onToggle, curves: [], plot: null, shape: "", range: {} });
+    Object.assign(this, { container, legend, format, height, hidden, onToggle, curves: [], plot: null, shape: "", range: {}, zoomed: false });
     new ResizeObserver(() => this.plot?.setSize(this.#size())).observe(container);
     document.addEventListener("themechange", () => this.#rebuild());
   }
@@ -25,7 +25,8 @@ export class Chart {
     this.range = range;
     const shape = JSON.stringify([title, curves.map((curve) => [curve.name, curve.color, Boolean(curve.low)])]);
     if (this.plot && shape === this.shape) {
-      this.plot.setData(this.#data());
+      this.plot.setData(this.#data(), !this.zoomed);
+      if (this.zoomed) this.plot.redraw();
       this.#readout(null);
       return;
     }
@@ -65,6 +66,7 @@ export class Chart {
   #rebuild() {
     this.plot?.destroy();
     this.plot = null;
+    this.zoomed = false;
     if (!this.curves.some((curve) => curve.epochs.length)) {
       this.container.replaceChildren(element("p", { class: "blank" }, "No epoch recorded yet"));
       this.legend.replaceChildren();
@@ -98,16 +100,22 @@ export class Chart {
       legend: { show: false },
       padding: [12, 12, 0, 0],
       scales: {
-        x: { time: false, range: (_, low, high) => spread(...(this.range.x ?? [low, high])) },
-        y: { range: (_, low, high) => this.range.y ?? uPlot.rangeNum(low ?? 0, high ?? 1, 0.06, true) },
+        x: { time: false, range: (_, low, high) => spread(...((!this.zoomed && this.range.x) || [low, high])) },
+        y: { range: (_, low, high) => (!this.zoomed && this.range.y) || uPlot.rangeNum(low ?? 0, high ?? 1, 0.06, true) },
       },
       axes: [
         { ...axis, size: 28, gap: 6, label: "epoch", labelSize: 18, labelGap: 0, labelFont: "12px system-ui, sans-serif", incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10000] },
         { ...axis, size: 52, values: (_, ticks, axisIndex, space, step) => ticks.map((tick) => this.format(tick, step)) },
       ],
-      cursor: { points: { show: false }, drag: { x: true, y: false } },
-      hooks: { setCursor: [(plot) => this.#readout(plot.cursor.idx)] },
+      // Dragging zooms in, a double click shows everything again; new epochs leave a zoomed chart where it is.
+      cursor: { points: { show: false }, drag: { x: true, y: false }, bind: { dblclick: (_plot, _target, handler) => (event) => this.#unzoom(handler, event) } },
+      hooks: { setCursor: [(plot) => this.#readout(plot.cursor.idx)], setSelect: [() => (this.zoomed = true)] },
     };
+  }
+
+  #unzoom(handler, event) {
+    this.zoomed = false;
+    return handler(event);
   }
 
   #drawLegend() {

@@ -41,6 +41,18 @@ function themed(layout) {
   return patched;
 }
 
+let plotly = null;
+
+/** Plotly is 4.8 MB of script: it is fetched when the first figure is wanted, when curves and table stand already. */
+function loadPlotly() {
+  plotly ??= new Promise((resolve, reject) => {
+    const { plotly: src } = document.querySelector("[data-plotly]").dataset;
+    const fail = () => reject(new Error("Plotly did not load: figures are missing."));
+    document.head.append(element("script", { src, onload: () => resolve(window.Plotly), onerror: fail }));
+  });
+  return plotly;
+}
+
 export class Figure {
   constructor(container) {
     Object.assign(this, { container, figure: null, asked: 0 });
@@ -63,10 +75,7 @@ export class Figure {
 
   async #draw() {
     if (!this.figure) return;
-    if (!window.Plotly) {
-      this.container.replaceChildren(element("p", { class: "blank" }, "Plotly did not load"));
-      return;
-    }
+    const Plotly = await loadPlotly();
     // Plotly writes into what it is given, and the figure is drawn again when the theme changes.
     const { data, layout } = structuredClone(this.figure);
     const [title, ...more] = (layout.title?.text ?? "").split("<br>").map((line) => line.replace(/<[^>]*>/g, ""));
@@ -75,6 +84,6 @@ export class Figure {
     const traces = data.map((trace) => legible(trace, this.container.clientWidth));
     const own = themed(layout);
     this.container.style.height = `${own.height}px`;
-    await window.Plotly.react(this.container, traces, own, CONFIG);
+    await Plotly.react(this.container, traces, own, CONFIG);
   }
 }

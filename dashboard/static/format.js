@@ -20,7 +20,8 @@ export function plain(value) {
 /** How to write a factor's values: a whole part (`{name, ...}`) by its name and what differs between the parts. */
 export function factorWriter(values) {
   const parts = values.filter((value) => value !== null && typeof value === "object");
-  const differs = (key) => key !== "name" && new Set(parts.map((part) => JSON.stringify(part[key] ?? null))).size > 1;
+  const written = (key) => parts.filter((part) => key in part).map((part) => JSON.stringify(part[key]));
+  const differs = (key) => key !== "name" && new Set(written(key)).size > 1;
   const keys = [...new Set(parts.flatMap(Object.keys))].filter(differs);
   return (value) => {
     if (value === null || value === undefined) return "–";

@@ -6,17 +6,24 @@ const RETRY_MS = 3000;
 
 /**
  * Calls `onChange({grid, runs})` for every change, and `onOpen()` whenever the stream (re)opens: what changed
- * while there was no stream is then fetched whole.
+ * while there was no stream is then fetched whole. A page that nobody sees holds no stream: browsers open few to a host.
  */
 export function follow(gridId, { onOpen, onChange }) {
-  const light = $("live");
-  light.hidden = false;
+  let events = null;
+  let retry = null;
+
   const say = (status) => {
-    light.dataset.status = status;
-    light.textContent = status;
+    $("live").hidden = false;
+    $("live").dataset.status = status;
+    $("live").textContent = status;
+  };
+  const disconnect = () => {
+    clearTimeout(retry);
+    events?.close();
   };
   const connect = () => {
-    const events = new EventSource(`/api/grids/${gridId}/events`);
+    disconnect();
+    events = new EventSource(`/api/grids/${gridId}/events`);
     events.addEventListener("open", () => {
       say("live");
       onOpen();
@@ -25,10 +32,14 @@ export function follow(gridId, { onOpen, onChange }) {
     events.addEventListener("error", () => {
       say("reconnecting");
       // The browser retries a broken stream itself, but gives up after an error answer.
-      if (events.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS);
+      if (events.readyState === EventSource.CLOSED) retry = setTimeout(connect, RETRY_MS);
     });
-    addEventListener("pagehide", () => events.close(), { once: true });
   };
+  const attend = () => (document.hidden ? disconnect() : connect());
+
+  document.addEventListener("visibilitychange", attend);
+  addEventListener("pagehide", disconnect);
+  addEventListener("pageshow", (event) => event.persisted && attend());
   say("connecting");
-  connect();
+  attend();
 }

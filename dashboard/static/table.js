@@ -1,6 +1,6 @@
 // The run table: the server sorts, filters and cuts pages; changed rows are replaced in place.
 
-import { get, query } from "./api.js";
+import { get, query, shown } from "./api.js";
 import { $, element, option } from "./dom.js";
 import { count, factorWriter, percent, short } from "./format.js";
 
@@ -144,13 +144,13 @@ export class RunTable {
 
   #reload() {
     this.offset = 0;
-    this.load();
+    shown(() => this.load());
   }
 
   #drawPager({ total, offset, runs }) {
     const turn = (by) => {
       this.offset = Math.max(0, offset + by);
-      this.load();
+      shown(() => this.load());
     };
     $("run-count").textContent = total === this.grid.num_runs ? count(total) : `${count(total)} of ${count(this.grid.num_runs)} match`;
     if (total <= PAGE) return $("pager").replaceChildren();

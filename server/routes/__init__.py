@@ -1,0 +1,1 @@
+"""HTTP: each module is a router; a route is a signature, one call of the store, one return."""

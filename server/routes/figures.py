@@ -12,10 +12,10 @@ from dashboard.figures.accuracy import accuracy_figure, accuracy_table
 from dashboard.figures.curves import curve_figure
 from dashboard.figures.groups import group_table
 from dashboard.figures.heatmap import heatmap_figure, heatmap_table
-from dashboard.figures.noise import noise_figure, noise_table, noise_title
+from dashboard.figures.label_noise import noise_figure, noise_table, noise_title
 from dashboard.figures.run_curves import RUN_METRICS, run_curve_figure, run_curve_table
 from dashboard.figures.style import empty_figure
-from server.curve_cache import CurveCache
+from server.routes._curve_cache import CurveCache
 from server.run_table import RunQuery
 from server.state import StoreDep
 from server.store import Store

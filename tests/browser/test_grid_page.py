@@ -115,6 +115,7 @@ def test_methods_given_whole_are_told_apart_and_filtered(page: Page, service: ht
     base = {**spec["base"], "noise": {"name": "symmetric", "rate": 0.4}}
     axes = {"method": ["ce", {"name": "sln", "sigma": 0.2}, {"name": "sln", "sigma": 0.5}]}
     opened(page, Sender(service, {**spec, "base": base, "axes": axes}))
+    expect(page.locator("#runs tbody tr")).to_have_count(3)
     assert column(page, "method") == ["ce", "sln, sigma 0.2", "sln, sigma 0.5"]
     page.locator('[data-path="method"]').select_option(label="sln, sigma 0.5")
     expect(page.locator("#runs tbody tr")).to_have_count(1)

@@ -36,6 +36,25 @@ def test_whole_parts_are_named_by_what_differs():
     assert list(groups["treatment"]) == ["ce", "sln, σ = 0.5", "sln, σ = 1"]
 
 
+def test_a_parameter_that_only_one_method_has_is_left_out_of_its_name():
+    methods = [{"name": "ce"}, {"name": "sln", "correction": "hard", "sigma": 0.2}, {"name": "sln", "correction": "hard", "sigma": 0.5}]
+    factors = {f"{i} {lr}": {"method": method, "optimizer.lr": lr} for i, method in enumerate(methods) for lr in (0.1, 0.02)}
+    groups = group_table(factors, {"method": Role.TREATMENT, "optimizer.lr": Role.NUISANCE})
+    assert list(groups["treatment"].cat.categories) == [
+        "ce, lr = 0.02",
+        "ce, lr = 0.1",
+        "sln, σ = 0.2, lr = 0.02",
+        "sln, σ = 0.2, lr = 0.1",
+        "sln, σ = 0.5, lr = 0.02",
+        "sln, σ = 0.5, lr = 0.1",
+    ]
+
+
+def test_with_and_without_a_part_are_two_treatments():
+    groups = group_table({"off": {"ema": None}, "on": {"ema": {"decay": 0.99}}}, {"ema": Role.TREATMENT})
+    assert list(groups["treatment"]) == ["EMA decay = none", "EMA decay = 0.99"]
+
+
 def test_a_grid_of_replicates_alone_is_one_group():
     groups = group_table({"a": {"seed": 0}, "b": {"seed": 1}}, {"seed": Role.REPLICATE})
     assert set(groups["treatment"]) == set(groups["condition"]) == {"all runs"}

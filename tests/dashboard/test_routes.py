@@ -175,7 +175,7 @@ def test_only_assets_are_served(client: TestClient, name: str):
 
 
 def test_plotly_comes_from_its_own_package_and_compressed(client: TestClient, finished: Sender):
-    (address,) = re.findall(r'src="(/static/[^"]+plotly.min.js)"', client.get(finished.page).text)
+    (address,) = re.findall(r'data-plotly="(/static/[^"]+plotly.min.js)"', client.get(finished.page).text)
     with client.stream("GET", address, headers={"Accept-Encoding": "gzip"}) as answer:
         packed = b"".join(answer.iter_raw())
     assert answer.headers["content-encoding"] == "gzip"

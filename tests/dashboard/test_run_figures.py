@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dashboard.figures.noise import noise_figure, noise_table, noise_title
+from dashboard.figures.label_noise import noise_figure, noise_table, noise_title
 from dashboard.figures.run_curves import RUN_METRICS, run_curve_figure, run_curve_table
 from spec.records import LabelCard
 from tests.dashboard.worlds import label_card

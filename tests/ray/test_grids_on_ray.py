@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from server.ray_head import find_head, free_ports, token_file
+from server.views import RunView
 from spec.records import RunState
 from tests.ray.conftest import ROOT, LiveService, digits, processes, trainers, wait_for
 from tests.trainables.runs import KeepingReporter
@@ -38,22 +39,50 @@ def log_of(service: LiveService, grid_id: str) -> str:
     return str(httpx.get(f"{service.url}/api/grids/{grid_id}/logs").json()["text"])
 
 
-def test_one_and_two_workers_use_the_same_labels_and_a_run_that_raises_fails_alone(service: LiveService, tmp_path: Path):
+@pytest.fixture(scope="module")
+def mixed(service: LiveService) -> tuple[str, list[RunView]]:
+    """A grid with a run of one worker, one of two, of which one is killed, and one that raises; and its runs at the end."""
     cells = [{"workers": 1}, {"workers": 2}, {"dataset": "cifar10", "workers": 1}]
-    grid_id = service.post("end to end", base=digits(), cells=cells)
-    one, two, broken = service.finished(grid_id)
-    assert (one.state, two.state, broken.state) == (RunState.DONE, RunState.DONE, RunState.FAILED)
-    assert one.noisy_hash == two.noisy_hash is not None
+    grid_id = service.post("mixed", base=digits(epochs=30, **SLOW), cells=cells)
+    of_two = service.runs(grid_id)[1].run_id
+    service.wait_for_epoch(of_two, 3)
+    [first] = trainers(service.folder(of_two))
+    second = next(pid for pid in processes("RayTrainWorker") if pid != first and parent(pid) == parent(first))
+    os.kill(second, signal.SIGKILL)
+    return grid_id, service.finished(grid_id)
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def test_a_run_on_ray_gives_the_numbers_of_one_without(service: LiveService, mixed: tuple[str, list[RunView]], tmp_path: Path):
+    _, (one, _, _) = mixed
+    assert one.state is RunState.DONE
     assert service.metrics(one.run_id) == alone(one.config, tmp_path)
-    assert service.metrics(two.run_id)["epoch"] == [1, 2, 3]
+
+
+def test_one_and_two_workers_are_given_the_same_labels(mixed: tuple[str, list[RunView]]):
+    _, (one, two, _) = mixed
+    assert one.noisy_hash == two.noisy_hash is not None
+
+
+def test_a_killed_process_of_a_group_is_replaced(service: LiveService, mixed: tuple[str, list[RunView]]):
+    _, (_, two, _) = mixed
+    assert (two.state, two.attempt) == (RunState.DONE, 2)
+    assert service.metrics(two.run_id)["epoch"] == list(range(1, 31))
+
+
+def test_a_run_that_raises_fails_alone_and_once(service: LiveService, mixed: tuple[str, list[RunView]]):
+    grid_id, (_, _, broken) = mixed
+    assert (broken.state, broken.attempt) == (RunState.FAILED, 1)
     assert "cifar" in (broken.error or "").lower()
     assert "Traceback" in broken.log_tail
-    assert broken.attempt == 1
     wait_for(lambda: "2 done, 1 failed" in log_of(service, grid_id), "the driver's last line", 30)
 
 
 def test_a_run_whose_process_is_killed_ends_with_the_numbers_of_an_unbroken_one(service: LiveService, tmp_path: Path):
-    grid_id = service.post("killed worker", base=digits(epochs=60, **SLOW), cells=[{"seed": 1}])
+    grid_id = service.post("killed worker", base=digits(epochs=30, **SLOW), cells=[{"seed": 1}])
     run = service.runs(grid_id)[0]
     service.wait_for_epoch(run.run_id, 3)
     [pid] = trainers(service.folder(run.run_id))
@@ -64,26 +93,8 @@ def test_a_run_whose_process_is_killed_ends_with_the_numbers_of_an_unbroken_one(
     assert service.metrics(run.run_id) == alone(run.config, tmp_path)
 
 
-def test_a_killed_process_of_a_group_is_replaced(service: LiveService):
-    base = digits(epochs=40, **SLOW, workers=2)
-    grid_id = service.post("killed group", base=base, cells=[{"seed": 2}])
-    run = service.runs(grid_id)[0]
-    service.wait_for_epoch(run.run_id, 3)
-    [first] = trainers(service.folder(run.run_id))
-    second = next(pid for pid in processes("RayTrainWorker") if pid != first and parent(pid) == parent(first))
-    os.kill(second, signal.SIGKILL)
-    [run] = service.finished(grid_id)
-    assert run.state is RunState.DONE
-    assert run.attempt == 2
-    assert service.metrics(run.run_id)["epoch"] == list(range(1, 41))
-
-
-def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
 def test_nothing_is_lost_when_the_driver_and_the_service_are_killed(service: LiveService, tmp_path: Path):
-    base = digits(epochs=80, **SLOW)
+    base = digits(epochs=40, **SLOW)
     grid_id = service.post("killed driver", base=base, axes={"seed": [3, 4]})
     first, second = (run.run_id for run in service.runs(grid_id))
     service.wait_for_epoch(first, 2)
@@ -123,6 +134,8 @@ def test_a_grid_from_ray_job_submit_spans_two_nodes(service: LiveService, tmp_pa
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | token
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--address={head.cluster_address}", "--num-cpus=2", "--block"]
     command += [f"--dashboard-agent-listen-port={free_ports(1)[0]}", "--min-worker-port=0", "--max-worker-port=0"]
+    # Nodes on one machine would share their copies of the working directory, and one would remove it too early.
+    command += [f"--temp-dir={service.data_dir / 'n'}"]
     with (tmp_path / "node.log").open("wb") as log:
         node = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:

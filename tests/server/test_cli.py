@@ -286,6 +286,16 @@ def test_runs_lists_runs(server: str, grid_id: str):
     assert re.search(r"0\.4\s+1\s+queued\s+0/2\s+-\s+-\s+-", lines[4]), lines[4]
 
 
+def test_runs_says_below_the_table_why_runs_failed(server: str):
+    answer = httpx.post(f"{server}/api/grids?launch=external", json={**GRID, "name": "failing", "axes": {"seed": [31]}}).json()
+    with Client(server) as client:
+        (run,) = client.runs(answer["grid_id"])
+    messages = [started(run.run_id), finished(run.run_id, "failed", error="ValueError: the loss is [infinite]")]
+    body = {"grid_id": answer["grid_id"], "messages": messages}
+    httpx.post(f"{server}/api/records", json=body, headers={"Authorization": f"Bearer {answer['token']}"}).raise_for_status()
+    assert f"{run.run_id} failed: ValueError: the loss is [infinite]" in run_cli("runs", answer["grid_id"], server=server).stdout
+
+
 def test_runs_as_csv_is_a_table_of_every_run(server: str, grid_id: str):
     lines = run_cli("runs", grid_id, "--csv", server=server).stdout.splitlines()
     assert len(lines) == 5

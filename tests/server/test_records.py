@@ -66,7 +66,7 @@ def test_of_an_epoch_recorded_by_two_attempts_the_last_attempt_counts_even_if_th
     }
     assert read_run(client, run_id)["summary"]["raw"]["last"] == 0.6
     values = client.app.state.noisegrid.store.metric_values(grid["grid_id"], "test_accuracy")
-    assert sorted((value.epoch, value.value) for value in values) == [(1, 0.1), (2, 0.5), (3, 0.6)]
+    assert sorted((number, value) for _, number, value in values) == [(1, 0.1), (2, 0.5), (3, 0.6)]
 
 
 def test_the_summary_is_that_of_all_records_however_they_came(client: TestClient, grid: dict, run_id: str):

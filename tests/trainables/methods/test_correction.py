@@ -15,10 +15,21 @@ T = torch.tensor([[0.8, 0.2, 0.0], [0.1, 0.6, 0.3], [0.0, 0.25, 0.75]])
 LOGITS = torch.randn(3, 3, generator=torch.Generator().manual_seed(0))
 
 
+def corrected(name: str) -> torch.Tensor:
+    """Losses of labels 0 and 1 where both examples are predicted (0.8, 0.2); true class 0 is flipped with 0.2, class 1 with 0.3."""
+    method = make(name, Labels(torch.tensor([0, 1]), 2, torch.arange(2)), transition=[[0.8, 0.2], [0.3, 0.7]])
+    return method.losses(Says([0.8, 0.2], [0.8, 0.2]), batch_of(torch.tensor([0, 1])))
+
+
 def test_forward_by_hand():
-    transition = torch.tensor([[0.8, 0.2], [0.3, 0.7]])
-    losses = forward_losses(torch.zeros(2, 2), torch.tensor([0, 1]), transition)
-    torch.testing.assert_close(losses, torch.tensor([-math.log(0.55), -math.log(0.45)]))
+    torch.testing.assert_close(corrected("forward"), torch.tensor([-math.log(0.7), -math.log(0.3)]))
+
+
+def test_backward_by_hand():
+    # The inverse is [[1.4, -0.4], [-0.6, 1.6]].
+    of_zero, of_one = -math.log(0.8), -math.log(0.2)
+    expected = torch.tensor([1.4 * of_zero - 0.4 * of_one, -0.6 * of_zero + 1.6 * of_one])
+    torch.testing.assert_close(corrected("backward"), expected)
 
 
 def test_forward_is_cross_entropy_of_the_noisy_prediction():

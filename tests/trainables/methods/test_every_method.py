@@ -1,17 +1,21 @@
 """Rules that every method keeps, on real digits: finite numbers, the same after a break, the same on two workers."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor, distributed, multiprocessing
 
 from spec.run import RunConfig
 from tests.trainables.runs import CPU, digits_run, record
 from trainables.methods._base import METHODS
 from trainables.world import World
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "methods.md"
 
 # Parameters that a method needs, or that bring its later stages into three epochs.
 STAGED: dict[str, dict[str, Any]] = {
@@ -73,13 +77,17 @@ def test_at_neutral_parameters_a_method_is_cross_entropy(name: str, tmp_path: Pa
 
 # No batch norm, so that two workers must give one worker's numbers; shares and batches of odd sizes.
 LINEAR = {"model": {"name": "linear"}, "split": {"train_size": 195, "validation": 0.1, "test_size": 99}, "batch_size": 61}
+# An odd number, with channels last in memory as training has them.
+IMAGES = torch.arange(5 * 3 * 4 * 4.0).reshape(5, 3, 4, 4).to(memory_format=torch.channels_last)
 
 
 def _one_of_two(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    world = World.distributed(CPU)
+    torch.save(world.join(world.share(IMAGES)), folder / f"joined{rank}.pt")
     for name in METHODS:
-        _, reporter = record(run_of(name, **LINEAR, workers=2), folder / name, World.distributed(CPU))
+        _, reporter = record(run_of(name, **LINEAR, workers=2), folder / name, world)
         if rank == 0:
             torch.save(reporter.epochs, folder / f"{name}.pt")
     distributed.destroy_process_group()
@@ -90,6 +98,11 @@ def of_two_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     multiprocessing.spawn(_one_of_two, args=(folder,), nprocs=2)
     return folder
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_workers_join_their_shares_of_images(rank: int, of_two_workers: Path):
+    torch.testing.assert_close(torch.load(of_two_workers / f"joined{rank}.pt"), IMAGES, rtol=0, atol=0)
 
 
 def method_state(folder: Path) -> dict[str, Tensor]:
@@ -104,3 +117,17 @@ def test_two_workers_give_one_workers_numbers_and_state(name: str, of_two_worker
     for epoch, metrics in alone.epochs.items():
         assert together[epoch] == pytest.approx(metrics, rel=1e-3, abs=1e-4)
     torch.testing.assert_close(method_state(of_two_workers / name), method_state(tmp_path), rtol=1e-3, atol=1e-4)
+
+
+def test_the_document_names_every_method_with_all_its_parameters():
+    sections = DOCUMENT.read_text(encoding="utf-8").split("\n## ")
+    for name in METHODS:
+        (section,) = (text for text in sections if name in text.partition("\n")[0].split(", "))
+        parameters = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+        assert sorted(parameters) == sorted(METHODS.params(name).model_fields.keys() - {"name"}), name
+
+
+def test_the_documents_examples_are_valid():
+    examples = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    named = {digits_run(**yaml.safe_load(example), epochs=300).method.name for example in examples}
+    assert named == set(METHODS)

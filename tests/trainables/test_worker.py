@@ -1,0 +1,109 @@
+"""What a trial does around training: device, interface, and whose fault an error is."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from torch import distributed
+
+from spec.grid import Resources
+from spec.records import RunState, WorkItem
+from tests.trainables.fake_service import FakeService
+from tests.trainables.runs import digits_run, record
+from trainables import worker
+from trainables.reporting import messages_in
+from trainables.worker import Job, describe, is_lost_peer, per_worker, run_one
+
+
+@pytest.fixture
+def untuned(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, float]]:
+    """What the trial reports to Tune, without Tune."""
+    reports: list[dict[str, float]] = []
+    monkeypatch.setattr(worker.tune, "report", reports.append)
+    return reports
+
+
+def job_of(fake: FakeService, folder: Path) -> Job:
+    return Job("g", fake.url, fake.token, folder / "data", folder, Resources())
+
+
+def item_of(**overrides: object) -> WorkItem:
+    run = digits_run(**overrides)
+    return WorkItem(run_id=run.run_id, config=run.resolved())
+
+
+def test_a_trial_tells_the_service_and_tune_the_numbers_of_training(untuned: list[dict[str, float]], tmp_path: Path):
+    item = item_of()
+    with FakeService().serving() as fake:
+        run_one({"run": item.model_dump_json()}, job_of(fake, tmp_path / "out"))
+    _, alone = record(digits_run(), tmp_path / "alone")
+    sent = {
+        m["epoch"]: {k: v for k, v in m["metrics"].items() if not k.endswith("_seconds")} for m in fake.messages if m["type"] == "epoch"
+    }
+    assert sent == alone.epochs
+    assert [(report["epoch"], report["test_accuracy"]) for report in untuned] == [(e, sent[e]["test_accuracy"]) for e in (1, 2)]
+    assert fake.messages[-1]["state"] == RunState.DONE
+
+
+def test_a_run_that_raises_is_reported_and_the_trial_goes_on(untuned: list[dict[str, float]], tmp_path: Path):
+    item = item_of(dataset="cifar10", split={})
+    with FakeService().serving() as fake:
+        run_one({"run": item.model_dump_json()}, job_of(fake, tmp_path))
+    [last] = fake.messages
+    assert (last["type"], last["state"]) == ("finished", RunState.FAILED)
+    assert "Traceback" in last["log_tail"]
+    assert untuned == []
+
+
+def test_a_configuration_that_makes_another_run_here_is_refused(untuned: list[dict[str, float]], tmp_path: Path):
+    item = item_of().model_copy(update={"run_id": "0" * 16})
+    with FakeService().serving() as fake:
+        run_one({"run": item.model_dump_json()}, job_of(fake, tmp_path))
+    assert "different versions of the code" in next(messages_in(tmp_path / item.run_id))["error"]
+
+
+def test_a_run_cancelled_while_it_was_queued_trains_no_epoch(untuned: list[dict[str, float]], tmp_path: Path):
+    item = item_of()
+    with FakeService().serving() as fake:
+        fake.cancelled = [item.run_id]
+        run_one({"run": item.model_dump_json()}, job_of(fake, tmp_path))
+    assert [message["type"] for message in fake.messages] == ["started", "finished"]
+    assert fake.messages[-1]["state"] == RunState.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:2101"), True),
+        (distributed.DistBackendError("NCCL error: remote process exited"), True),
+        (RuntimeError("the workers differ in their noisy labels"), False),
+        (ValueError("train_size is more than the data set has"), False),
+    ],
+)
+def test_only_a_lost_connection_is_the_other_process_s_fault(error: Exception, expected: bool):
+    assert is_lost_peer(error) is expected
+
+
+def test_gloo_is_told_the_interface_of_the_node_s_address(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "")
+    monkeypatch.setattr(worker.ray.util, "get_node_ip_address", lambda: "127.0.0.1")
+    worker.set_up_process()
+    assert os.environ["GLOO_SOCKET_IFNAME"] == "lo"
+    assert "lo" in [name for _, name in socket.if_nameindex()]
+
+
+def test_a_worker_s_resources_name_gpus_only_where_there_are_some():
+    assert per_worker(Resources(cpus_per_worker=2)) == {"CPU": 2}
+    assert per_worker(Resources(gpus_per_worker=0.5)) == {"CPU": 1, "GPU": 0.5}
+
+
+def test_an_error_is_one_line_with_its_type():
+    assert describe(ValueError("too large")) == "ValueError: too large"
+
+
+def test_ray_s_helper_processes_do_not_pay_for_torch():
+    code = "import sys, trainables.worker, trainables.search, trainables.launch; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0
