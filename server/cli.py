@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from spec.problems import InvalidInputError
+from server.cli_noise import noise_app
+from server.terminal import DEFAULT_DATASET_ROOT, EXIT_INVALID, DatasetRoot, command, console, errors, failure, inputs_from, new_table
 
 if TYPE_CHECKING:
     from server.client import Client
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 DEFAULT_SERVER = "http://127.0.0.1:8642"
 DEFAULT_PORT = 8642
 MAX_RUNS = 10_000
-EXIT_FAILED = 1
-EXIT_INVALID = 2
 
 app = typer.Typer(
     name="noisegrid",
@@ -31,20 +29,12 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-# A pipe has no width: nothing is cut or wrapped there.
-console = Console(width=None if sys.stdout.isatty() else 200)
-errors = Console(stderr=True)
+app.add_typer(noise_app, name="noise")
 
 GridFile = Annotated[Path, typer.Argument(metavar="GRID.yaml", exists=True, dir_okay=False, help="a grid, as in recipes/")]
 GridId = Annotated[str, typer.Argument(metavar="GRID", help="a grid's id, or enough of its first digits")]
 Server = Annotated[str, typer.Option(envvar="NOISEGRID_SERVER", help="address of the service")]
 DataDir = Annotated[Path | None, typer.Option(envvar="NOISEGRID_DATA_DIR", help="where the service keeps all that it has")]
-
-
-def command(name: str | None = None, *, example: str) -> Any:
-    """A Typer command whose help ends in examples, one a line."""
-    lines = "".join(f"\n\n    noisegrid {line}" for line in example.splitlines())
-    return lambda function: app.command(name, help=f"{function.__doc__}\n\n**Examples**{lines}")(function)
 
 
 @app.callback(invoke_without_command=True)
@@ -54,7 +44,7 @@ def main(show_version: Annotated[bool, typer.Option("--version", help="print the
         raise typer.Exit
 
 
-@command(example="serve\nserve --port 9000 --data-dir /srv/noisegrid\nserve --ray-address http://head:8265")
+@command(app, example="serve\nserve --port 9000 --data-dir /srv/noisegrid\nserve --ray-address http://head:8265")
 def serve(
     host: Annotated[str, typer.Option(help="address to listen on; anything but loopback lets others in")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one")] = DEFAULT_PORT,
@@ -70,10 +60,10 @@ def serve(
     try:
         serve_until_stopped(host, port, data_dir, ray_address)
     except HostingError as error:
-        raise _failure(str(error)) from None
+        raise failure(str(error)) from None
 
 
-@command(example="submit recipes/demo.yaml --wait\nsubmit grid.yaml --server http://lab:8642")
+@command(app, example="submit recipes/demo.yaml --wait\nsubmit grid.yaml --server http://lab:8642")
 def submit(
     grid_file: GridFile,
     server: Server = DEFAULT_SERVER,
@@ -83,29 +73,29 @@ def submit(
     from server.watch import watch
     from trainables.grid_files import read_mapping
 
-    with _inputs_from(grid_file), _connected(server) as client:
+    with inputs_from(grid_file), _connected(server) as client:
         grid, is_new = client.create_grid(read_mapping(grid_file))
         console.print(
             f"grid {grid.grid_id} {'with' if is_new else 'was there already, with'} {grid.num_runs:,} runs: {client.page(grid.grid_id)}"
         )
         if wait and (ended := watch(client, grid.grid_id, console)).state != "done":
-            raise _failure(f"grid {grid.grid_id} is {ended.state}: `noisegrid runs {grid.grid_id}` says why")
+            raise failure(f"grid {grid.grid_id} is {ended.state}: `noisegrid runs {grid.grid_id}` says why")
 
 
-@command(example="validate recipes/demo.yaml\nvalidate huge.yaml --max-runs 50000")
+@command(app, example="validate recipes/demo.yaml\nvalidate huge.yaml --max-runs 50000")
 def validate(grid_file: GridFile, max_runs: Annotated[int, typer.Option(min=1, help="refuse more runs than these")] = MAX_RUNS) -> None:
     """Count a grid's runs, or say everything that is wrong with it. Needs no service."""
     from spec.grid import expand
     from trainables.grid_files import read_spec
     from trainables.parts import RunConfig
 
-    with _inputs_from(grid_file):
+    with inputs_from(grid_file):
         grid = expand(read_spec(grid_file), RunConfig, max_runs)
     console.print(f"{grid_file}: {len(grid.cells):,} runs, grid {grid.grid_id}", soft_wrap=True)
     console.print(_factor_table(grid))
 
 
-@command("list", example="list")
+@command(app, "list", example="list")
 def list_grids(server: Server = DEFAULT_SERVER) -> None:
     """Show every grid, newest first."""
     with _connected(server) as client:
@@ -113,13 +103,13 @@ def list_grids(server: Server = DEFAULT_SERVER) -> None:
     if not grids:
         console.print("no grids yet: `noisegrid submit recipes/demo.yaml` makes one")
         return
-    table = _table("grid", "name", "state", "runs", "epochs", "failed", "created", wrapped="name")
+    table = new_table("grid", "name", "state", "runs", "epochs", "failed", "created", wrapped="name")
     for grid in grids:
         table.add_row(*_grid_row(grid))
     console.print(table)
 
 
-@command(example="show 3f2a\nshow 3f2a91c04d5e6b78 --server http://lab:8642")
+@command(app, example="show 3f2a\nshow 3f2a91c04d5e6b78 --server http://lab:8642")
 def show(grid: GridId, server: Server = DEFAULT_SERVER) -> None:
     """Show how far a grid is, its axes and its results so far."""
     from server.results import best_treatments, finished_cells, result_table, shown
@@ -139,7 +129,7 @@ def show(grid: GridId, server: Server = DEFAULT_SERVER) -> None:
         console.print(f"best {best}", markup=False)
 
 
-@command(example="runs 3f2a\nruns 3f2a --csv > runs.csv")
+@command(app, example="runs 3f2a\nruns 3f2a --csv > runs.csv")
 def runs(
     grid: GridId, server: Server = DEFAULT_SERVER, csv: Annotated[bool, typer.Option("--csv", help="print CSV, every column")] = False
 ) -> None:
@@ -153,7 +143,7 @@ def runs(
             return
         factors = [factor.path for factor in client.grid(grid_id).factors]
         names = [short_name(path, factors) for path in factors]
-        table = _table("run", *names, "state", "epoch", "realised", "raw, %", "EMA, %")
+        table = new_table("run", *names, "state", "epoch", "realised", "raw, %", "EMA, %")
         found = list(client.runs(grid_id))
     for run in found:
         table.add_row(*_run_row(run, factors))
@@ -163,7 +153,7 @@ def runs(
             console.print(f"{run.run_id} {run.state}: {run.error}", markup=False, highlight=False, soft_wrap=True)
 
 
-@command(example="cancel 3f2a\ncancel 0c9d8e7f6a5b4c3d")
+@command(app, example="cancel 3f2a\ncancel 0c9d8e7f6a5b4c3d")
 def cancel(
     grid_or_run: Annotated[str, typer.Argument(metavar="GRID|RUN", help="a grid's id (or its first digits), or a run's whole id")],
     server: Server = DEFAULT_SERVER,
@@ -182,7 +172,7 @@ def cancel(
             console.print(f"run {run.run_id} is {run.state}")
 
 
-@command(example="resume 3f2a")
+@command(app, example="resume 3f2a")
 def resume(grid: GridId, server: Server = DEFAULT_SERVER) -> None:
     """Queue a grid's failed and cancelled runs again; each goes on from its last checkpoint."""
     with _connected(server) as client:
@@ -190,7 +180,7 @@ def resume(grid: GridId, server: Server = DEFAULT_SERVER) -> None:
         console.print(f"grid {view.grid_id} is {view.state}: {client.page(view.grid_id)}")
 
 
-@command(example="logs 3f2a\nlogs 3f2a --follow")
+@command(app, example="logs 3f2a\nlogs 3f2a --follow")
 def logs(
     grid: GridId,
     server: Server = DEFAULT_SERVER,
@@ -205,7 +195,7 @@ def logs(
             sys.stdout.flush()
 
 
-@command(example="figure 3f2a curves --out curves.html\nfigure 3f2a heatmap --metric ema_test_accuracy --out map.json")
+@command(app, example="figure 3f2a curves --out curves.html\nfigure 3f2a heatmap --metric ema_test_accuracy --out map.json")
 def figure(
     grid: GridId,
     kind: Annotated[str, typer.Argument(help="curves, heatmap or accuracy")],
@@ -222,17 +212,15 @@ def figure(
         with _connected(server) as client:
             write_figure(client.figure(client.find_grid(grid), kind, metric=metric, selection=selection), out)
     except (ValueError, RuntimeError, OSError) as error:
-        raise _failure(str(error)) from None
+        raise failure(str(error)) from None
     console.print(f"wrote {out}")
 
 
-@command(example="train run.yaml --out results/run1\ntrain run.yaml --out results/run1 --data ~/datasets --threads 4")
+@command(app, example="train run.yaml --out results/run1\ntrain run.yaml --out results/run1 --data ~/datasets --threads 4")
 def train(
     run_file: Annotated[Path, typer.Argument(metavar="RUN.yaml", exists=True, dir_okay=False, help="a run: a grid's base, without axes")],
     out: Annotated[Path, typer.Option("--out", help="the run's folder; a run that was broken off there goes on")],
-    data: Annotated[Path, typer.Option("--data", envvar="NOISEGRID_DATASET_ROOT", help="where data sets lie")] = Path(
-        "~/.noisegrid/datasets"
-    ),
+    data: DatasetRoot = DEFAULT_DATASET_ROOT,
     threads: Annotated[
         int, typer.Option(min=1, help="the service gives a worker 1 unless the grid says more; other counts may round differently")
     ] = 1,
@@ -242,20 +230,20 @@ def train(
     from trainables.grid_files import read_run
     from trainables.parts import RunConfig
 
-    with _inputs_from(run_file):
+    with inputs_from(run_file):
         run = read_run(run_file, RunConfig)
     if run.workers > 1:
         errors.print(f"note: trained here by one worker instead of {run.workers}: sums are rounded in another order")
     try:
         train_here(run, data.expanduser(), out, threads, console)
     except (OSError, ValueError, RuntimeError) as error:
-        raise _failure(f"{run_file}: {error}") from None
+        raise failure(f"{run_file}: {error}") from None
     if summary := summary_of(out):
         console.print(summary_table(summary))
     console.print(f"run {run.run_id} is in {out}", soft_wrap=True)
 
 
-@command(example="stop\nstop --data-dir /srv/noisegrid")
+@command(app, example="stop\nstop --data-dir /srv/noisegrid")
 def stop(data_dir: DataDir = None) -> None:
     """Stop the Ray that a service started for its data directory, with every run in it. The service takes them up when it starts next."""
     from server.ray_head import stop_embedded
@@ -265,7 +253,7 @@ def stop(data_dir: DataDir = None) -> None:
     console.print(f"stopped the Ray of {folder}" if stop_embedded(folder) else f"no Ray of {folder} was running", soft_wrap=True)
 
 
-@command(example="demo\ndemo --exit\ndemo --fresh --port 9000")
+@command(app, example="demo\ndemo --exit\ndemo --fresh --port 9000")
 def demo(
     exit_when_done: Annotated[
         bool, typer.Option("--exit", help="stop everything when the grid is done; exit with 1 unless every run is")
@@ -282,7 +270,7 @@ def demo(
         with _service_errors():
             code = run_demo(port, data_dir, fresh=fresh, exit_when_done=exit_when_done, console=console)
     except HostingError as error:
-        raise _failure(str(error)) from None
+        raise failure(str(error)) from None
     raise typer.Exit(code)
 
 
@@ -303,20 +291,8 @@ def _service_errors() -> Iterator[None]:
         yield
     except ServiceError as error:
         if not error.problems:
-            raise _failure(str(error)) from None
-        raise _failure(str(error), [_problem_line(problem) for problem in error.problems], EXIT_INVALID) from None
-
-
-@contextmanager
-def _inputs_from(path: Path) -> Iterator[None]:
-    """Says every problem of an input file, and exits with 2."""
-    try:
-        yield
-    except InvalidInputError as error:
-        count = f"{len(error.problems)} problem{'s' if len(error.problems) > 1 else ''}"
-        raise _failure(f"{path}: {count}", [str(problem) for problem in error.problems], EXIT_INVALID) from None
-    except OSError as error:
-        raise _failure(f"{path}: {error.strerror or error}") from None
+            raise failure(str(error)) from None
+        raise failure(str(error), [_problem_line(problem) for problem in error.problems], EXIT_INVALID) from None
 
 
 def _problem_line(problem: dict[str, Any]) -> str:
@@ -324,25 +300,10 @@ def _problem_line(problem: dict[str, Any]) -> str:
     return f"{path}: {message}" if path else message
 
 
-def _failure(message: str, details: list[str] | None = None, code: int = EXIT_FAILED) -> typer.Exit:
-    """Print what is wrong to stderr; gives the exit to raise."""
-    for line in (f"error: {message}", *(f"  {detail}" for detail in details or [])):
-        errors.print(line, markup=False, highlight=False, soft_wrap=True)
-    return typer.Exit(code)
-
-
-def _table(*titles: str, wrapped: str = "") -> Table:
-    """A table where one column, if any, gives way to the others."""
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for title in titles:
-        table.add_column(title, no_wrap=title != wrapped)
-    return table
-
-
 def _factor_table(grid: "Grid") -> Table:
     from server.results import shown
 
-    table = _table("varies", "role", "values", wrapped="values")
+    table = new_table("varies", "role", "values", wrapped="values")
     for path, role in grid.roles.items():
         values = list(dict.fromkeys(shown(cell.factors[path]) for cell in grid.cells))
         table.add_row(path, role.value, ", ".join(values[:12]) + (f", … ({len(values)})" if len(values) > 12 else ""))

@@ -231,7 +231,7 @@ class Overseer:
         jobs = _jobs_by_grid(client.list_jobs(), self._key)
         self.status = client.get_address()
         while self.to_stop:
-            self._stop_jobs(client, jobs.get(self.to_stop[0], []), others_wait=bool(active))
+            self._stop_jobs(client, jobs.get(self.to_stop[0], []))
             self.to_stop.popleft()
         for grid_id, grid_jobs in jobs.items():
             self._keep_logs(client, grid_id, grid_jobs)
@@ -253,7 +253,7 @@ class Overseer:
             self._tell(grid_id, reason.splitlines()[0])
             return
         progress, name = self._progress(grid_id), f"{grid_id}-{self._key}-{self._next_number(grid_id, last)}"
-        self._submit(client, name, {"grid_id": grid_id, "service": self._key}, ["--grid-id", grid_id], self._service.token(grid_id))
+        self._submit(client, name, grid_id)
         pursuit.job, pursuit.progress = name, progress
 
     def _hopeless(self, pursuit: Pursuit, grid_id: str, last: JobDetails | None) -> str | None:
@@ -274,20 +274,19 @@ class Overseer:
         summary = self._service.store.grid_summary(grid_id)
         return summary.epochs_done, sum(summary.runs_by_state.get(state, 0) for state in FINAL_STATES)
 
-    def _stop_jobs(self, client: JobSubmissionClient, jobs: list[JobDetails], others_wait: bool) -> None:
-        live = [job for job in jobs if job.status in LIVE]
-        for job in live:
-            client.stop_job(_name(job))
-        if live and others_wait:
-            # The stopped driver may have left CPUs taken; a driver that starts frees them, but these run already.
-            self._submit(client, f"reap-{_name(live[-1])}", {}, ["--reap"], token="")
+    def _stop_jobs(self, client: JobSubmissionClient, jobs: list[JobDetails]) -> None:
+        for job in jobs:
+            if job.status in LIVE:
+                client.stop_job(_name(job))
 
-    def _submit(self, client: JobSubmissionClient, name: str, metadata: dict[str, str], arguments: list[str], token: str) -> None:
+    def _submit(self, client: JobSubmissionClient, name: str, grid_id: str) -> None:
         settings = self._service.settings
-        command = [self._cluster.python(), "-m", "trainables.launch", *arguments, "--server", self._service.url]
+        command = [self._cluster.python(), "-m", "trainables.launch", "--grid-id", grid_id, "--server", self._service.url]
         command += ["--out", str(settings.runs_dir), "--data", str(settings.dataset_root)]
         runtime_env = self._cluster.runtime_env()
-        runtime_env["env_vars"] = runtime_env.get("env_vars", {}) | {"NOISEGRID_TOKEN": token}
+        # In the environment: everybody on the machine can read a command.
+        runtime_env["env_vars"] = runtime_env.get("env_vars", {}) | {"NOISEGRID_TOKEN": self._service.token(grid_id)}
+        metadata = {"grid_id": grid_id, "service": self._key}
         client.submit_job(entrypoint=shlex.join(command), submission_id=name, runtime_env=runtime_env, metadata=metadata)
         logger.info("submitted job %s", name)
 

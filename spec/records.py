@@ -35,13 +35,24 @@ class LabelCard(BaseModel):
 
     noise: str
     noise_rate: float | None = Field(description="nominal: what was asked for; None for recorded labels")
-    realised_rate: float = Field(ge=0, le=1, description="share of the training set whose given label differs from the clean one")
+    realised_rate: float = Field(ge=0, le=1, description="share of the training set that is corrupt")
     num_examples: int
-    num_corrupt: int
+    num_corrupt: int = Field(description="examples whose given label differs from the clean one, or whose image was replaced")
     class_names: list[str]
     counts: list[list[int]] = Field(description="K x K; row: clean class, column: given class")
     clean_hash: str
-    noisy_hash: str
+    noisy_hash: str = Field(description="identity of what the examples were given: of their labels, and of the images that were replaced")
+    corrupt_by_class: list[int] = Field([], description="corrupt examples of each clean class; from `counts` where it is empty")
+    num_replaced: int = Field(0, description="examples that show an image of another data set")
+    replaced_from: str | None = Field(None, description="that data set's name")
+    replacement_hash: str | None = Field(None, description="identity of which images were replaced, and by which")
+
+    @property
+    def rate_by_class(self) -> list[float | None]:
+        """Realised rate of each clean class; None for a class without examples."""
+        sizes = [sum(row) for row in self.counts]
+        corrupt = self.corrupt_by_class or [size - row[label] for label, (size, row) in enumerate(zip(sizes, self.counts, strict=True))]
+        return [wrong / size if size else None for wrong, size in zip(corrupt, sizes, strict=True)]
 
 
 class _Message(BaseModel):

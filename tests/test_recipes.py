@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from spec.grid import expand
+from spec.run import RunConfig as Run
 from trainables.grid_files import read_spec
 from trainables.parts import RunConfig
 
-RECIPES = sorted(Path(__file__).parents[1].joinpath("recipes").glob("*.yaml"))
+RECIPES = sorted(Path(__file__).parents[1].joinpath("recipes").rglob("*.yaml"))
+NOISE_AGAINST_NOISE = [path for path in RECIPES if path.parent.name == "noise-against-noise"]
 
 
 def test_there_are_recipes():
@@ -35,3 +37,20 @@ def test_the_demo_asks_what_the_readme_says():
         (rate, sigma, seed) for rate in (0.2, 0.4, 0.6) for sigma in (0.0, 0.2, 0.5) for seed in (0, 1, 2)
     }
     assert {(c.run.epochs, c.run.batch_size, c.run.ema and c.run.ema.decay) for c in cells} == {(40, 64, 0.99)}
+
+
+def runs_replaced(run: Run) -> int:
+    """Runs that evaluate one model each would need for this one: SLN and SLN-MO are two, CE and label correction are reported of one model."""
+    method = run.method.model_dump()
+    is_sln = method["sigma"] > 0 and method["correct_from"] is None
+    return 2 if is_sln else 1
+
+
+@pytest.mark.parametrize("path", NOISE_AGAINST_NOISE, ids=lambda path: path.stem)
+def test_recipe_replaces_the_published_runs_that_its_header_says(path: Path):
+    runs = [cell.run for cell in expand(read_spec(path), RunConfig, max_runs=100).cells]
+    header = re.match(r"# .*, in place of (\d+) (runs|trials) of", path.read_text())
+    assert header, f"{path.name} must begin with '# N runs: ..., in place of M runs of ...'"
+    # The ablation and the searches looked at the raw model alone.
+    one_model = "correct_from" not in path.read_text()
+    assert int(header[1]) == (len(runs) if one_model else sum(map(runs_replaced, runs)))

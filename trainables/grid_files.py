@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
 from spec.grid import GridSpec
 from spec.problems import InvalidInputError, Problem, problems_of
+from spec.registry import NamedParams, Registry
 from spec.run import RunConfig
 
 
@@ -52,6 +53,25 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 def _place(mark: yaml.Mark | None) -> str:
     return f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+
+
+def read_part(text: str, registry: Registry[Any]) -> NamedParams:
+    """A part as it is written on a command line: its name, or a YAML mapping such as `{name: symmetric, rate: 0.4}`.
+
+    Raises:
+        InvalidInputError: it is no such part; every problem is named.
+    """
+    try:
+        value = yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise InvalidInputError([Problem(path=registry.kind, given=text, message=f"not YAML: {error}")]) from None
+    fields: dict[str, Any] = {registry.kind: (registry.union(), ...)}
+    model = create_model("Part", **fields)
+    try:
+        part: NamedParams = getattr(model.model_validate({registry.kind: value}), registry.kind)
+    except ValidationError as error:
+        raise InvalidInputError(problems_of(error, model)) from None
+    return part
 
 
 def read_spec(path: Path) -> GridSpec:

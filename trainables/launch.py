@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 import ray
@@ -41,6 +42,12 @@ SERVICE_PATIENCE_SECONDS = 600.0
 REPLAY_PATIENCE_SECONDS = 3600.0
 
 
+# A job counts as alive for a moment after its driver was killed.
+REAP_SECONDS = 15.0
+
+log = logging.getLogger(__name__)
+
+
 class LaunchError(RuntimeError):
     """The grid cannot run here; the message says why, and what to do."""
 
@@ -50,10 +57,6 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _leave)
     try:
-        if arguments.reap:
-            connect()
-            _say(f"removed {reap()} placement groups of dead drivers")
-            return ALL_DONE
         return launch(arguments)
     except ServiceUnavailableError as error:
         _say(f"the service was away for too long: {error}")
@@ -75,7 +78,7 @@ def launch(arguments: argparse.Namespace) -> int:
         return ALL_DONE
     job = Job(grid_id, service.server, service.token or "", arguments.data.absolute(), out, work.resources)
     connect(work.resources.cpus_per_worker)
-    reap()
+    Thread(target=reap_for_ever, name="reaper", daemon=True).start()
     nodes = [node for node in ray.nodes() if node["Alive"]]
     check_nodes(nodes, out)
     _say(f"grid {grid_id}: {len(work.runs)} runs on {len(nodes)} node(s)")
@@ -179,6 +182,17 @@ def reap() -> int:
     return len(leaked)
 
 
+def reap_for_ever() -> None:
+    """Reap now and again: another grid's driver may be killed at any time, and the CPUs that it took are missed here."""
+    while True:
+        try:
+            reap()
+        except Exception as error:
+            # Ray's State API has its moods; the next time will do.
+            log.debug("cannot look for leaked placement groups: %s", error)
+        time.sleep(REAP_SECONDS)
+
+
 def check_nodes(nodes: list[dict[str, Any]], folder: Path) -> None:
     """See that all nodes share the runs' folder and the version of PyTorch.
 
@@ -268,7 +282,6 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("grid", nargs="?", type=Path, help="YAML file of the grid; it is registered with the service first")
     what.add_argument("--grid-id", help="a grid that the service has; its token is in NOISEGRID_TOKEN")
-    what.add_argument("--reap", action="store_true", help="only remove placement groups of dead drivers")
     parser.add_argument("--server", default=os.environ.get("NOISEGRID_SERVER", "http://127.0.0.1:8642"), help="the service's URL")
     parser.add_argument("--out", type=Path, default=home / "runs", help="folder for the runs' files, shared by all nodes (%(default)s)")
     parser.add_argument("--data", type=Path, default=datasets, help="folder that data sets lie in (%(default)s)")

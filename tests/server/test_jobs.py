@@ -217,14 +217,14 @@ def test_a_submission_that_fails_is_no_fruitless_driver(
     assert (len(ray.jobs), store.failed) == (1, {})
 
 
-def test_stopping_a_grid_stops_its_driver_and_frees_what_it_held_for_others(overseer: Overseer, store: FakeStore, ray: FakeRay):
+def test_stopping_a_grid_stops_its_driver_and_no_other(overseer: Overseer, store: FakeStore, ray: FakeRay):
     store.active = ["g", "other"]
     overseer.look()
     store.active = ["other"]
     overseer.to_stop.append("g")
     overseer.look()
     assert ray.stopped == ["g-secret00-1"]
-    assert "--reap" in ray.jobs[-1].entrypoint
+    assert [job.submission_id for job in ray.jobs] == ["g-secret00-1", "other-secret00-1"]
 
 
 def test_logs_of_all_drivers_follow_each_other(overseer: Overseer, ray: FakeRay):

@@ -16,10 +16,10 @@ from pydantic import Field
 from torch import Tensor
 
 from models._base import DataShape
+from noise._unpickle import unpickle_arrays
 from spec.registry import Params
 from trainables.image_data._base import Dataset
 from trainables.image_data._pixels import Normalisation, PixelSource
-from trainables.image_data._unpickle import unpickle_arrays
 
 IMAGE_SIZE = 32
 PADDING = 4

@@ -14,6 +14,7 @@ from models._base import DataShape
 from noise._base import CleanLabels
 from noise.labels import corrupt
 from spec.records import LabelCard
+from spec.registry import NamedParams
 from spec.run import RunConfig
 from spec.seeds import stream_seed
 from trainables.image_data._base import DATASETS, Dataset, ImageSource
@@ -64,8 +65,7 @@ class Splits:
 def load_splits(run: RunConfig, root: Path, device: torch.device) -> Splits:
     """The run's data set with its labels corrupted and its splits drawn; labels lie on the device."""
     dataset = DATASETS[run.dataset.name](run.dataset, root)
-    clean = CleanLabels(dataset.train_labels_N, dataset.class_names, dataset.train_paths, root)
-    labels = corrupt(clean, run.noise, run.seeds.label)
+    labels = corrupt(clean_labels(run.dataset, root), run.noise, run.seeds.label)
     train_index, validation_index = split_indices(labels.noisy_N, run.split, run.seeds.split)
     given_N, true_N = labels.noisy_N.to(device), labels.clean_N.to(device)
     train = Examples(dataset.train, given_N, true_N, train_index)
@@ -77,6 +77,12 @@ def load_splits(run: RunConfig, root: Path, device: torch.device) -> Splits:
         shape=dataset.shape,
         label_card=labels.card,
     )
+
+
+def clean_labels(params: NamedParams, root: Path) -> CleanLabels:
+    """What noise may know of a data set. `root` is the folder that data sets lie in."""
+    dataset = DATASETS[params.name](params, root)
+    return CleanLabels(dataset.train_labels_N, dataset.class_names, dataset.train_paths, root)
 
 
 def _test(dataset: Dataset, size: int | None, device: torch.device) -> Examples:

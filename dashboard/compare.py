@@ -1,0 +1,223 @@
+"""Comparison: a grid's results beside published ones, and a refusal wherever the two are not of the same thing."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import PurePath
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, Field
+
+from dashboard.published.cells import Labels, PublishedCell
+from spec.grid import value_at
+from spec.identity import content_hash
+from spec.records import RunState
+from spec.summary import Summary, TestAccuracy
+
+# Kinds of noise whose labels are of one published kind, if not the same.
+KINDS = {"symmetric": "symmetric", "uniform": "symmetric", "asymmetric": "asymmetric", "pair": "asymmetric"}
+RE_SLN_KINDS = {"sym": "symmetric", "asym": "asymmetric"}
+# The mean of so many seeds may be half as far off as one seed's.
+SEEDS_THAT_HALVE = 3
+HASH_DIGITS = 8
+
+
+class Verdict(StrEnum):
+    """What a comparison says."""
+
+    WITHIN = "within"
+    OUTSIDE = "outside"
+    REFUSED = "refused"
+    WAITING = "waiting"
+    UNPUBLISHED = "unpublished"
+
+
+class OurRun(NamedTuple):
+    """A run of the grid: its resolved configuration, and how far it is."""
+
+    config: Mapping[str, Any]
+    state: RunState
+    noisy_hash: str | None
+    summary: Summary | None
+
+
+class Ours(BaseModel):
+    """Runs of the grid that differ in nothing but their seeds, evaluated as one method; accuracies in [0, 1], of finished runs."""
+
+    dataset: str
+    noise: str
+    method: str
+    sigma: float | None = None
+    num_runs: int
+    n: int = Field(description="finished runs")
+    last_ten: float | None = Field(None, description="mean over the last ten epochs, and over runs")
+    sd: float | None = Field(None, description="sample standard deviation of `last_ten` over runs; None where n < 2")
+    last: float | None = Field(None, description="after the last epoch, mean over runs")
+
+
+class Comparison(BaseModel):
+    """One result of ours beside one that was published."""
+
+    ours: Ours
+    published: PublishedCell | None = Field(None, description="None where nobody published such a result")
+    verdict: Verdict
+    expected: float | None = Field(None, description="what ours is held to; None unless both may be compared")
+    difference: float | None = Field(None, description="our mean of the last ten epochs minus `expected`")
+    tolerance: float | None = None
+    reasons: list[str] = Field(default_factory=list, description="why they cannot be compared, or not yet")
+    notes: list[str] = Field(default_factory=list)
+
+
+def compare(runs: Iterable[OurRun], published: Sequence[PublishedCell]) -> list[Comparison]:
+    """Every result of the runs beside its published counterparts, one of each source, in the order of the runs."""
+    found = []
+    for replicates in _replicates(runs):
+        labels = _labels_of(replicates, published)
+        for model, method in evaluated_methods(replicates[0].config).items():
+            ours = _ours(replicates, model, method)
+            cells = _counterparts(replicates, ours, labels, published)
+            found += [_judged(replicates, ours, cell) for cell in cells] or [_unpublished(ours, labels)]
+    return found
+
+
+def evaluated_methods(config: Mapping[str, Any]) -> dict[str, str]:
+    """What papers call the run's raw model and, where it has one, its moving average: one run answers for SLN and SLN-MO."""
+    method = config["method"]
+    name = {"ce": "CE", "sln": "SLN" if method.get("sigma") else "CE"}.get(method["name"], method["name"])
+    correction = "-LC" if method.get("correct_from") is not None else ""
+    raw = {"raw": name + correction}
+    return raw if config.get("ema") is None else {**raw, "ema": f"{name}-MO{correction}"}
+
+
+def differences(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[str]:
+    """Where a configuration departs from a published protocol."""
+    own = {path: value_at(dict(config), path) for path in protocol}
+    return [f"{path}: ours {_said(own[path])}, published {_said(value)}" for path, value in protocol.items() if own[path] != value]
+
+
+def noise_text(noise: Mapping[str, Any]) -> str:
+    """A kind of noise in a few words: `symmetric 0.4`, `cifar10-sym0.4.csv`."""
+    if noise["name"] == "recorded":
+        return PurePath(str(noise["path"])).name
+    given = [noise["name"], noise.get("mode"), noise.get("rate")]
+    return " ".join(str(value) for value in given if value is not None)
+
+
+def _replicates(runs: Iterable[OurRun]) -> Iterator[list[OurRun]]:
+    """The runs in groups that differ in nothing but seeds."""
+    groups: dict[str, list[OurRun]] = {}
+    for run in runs:
+        key = content_hash({name: value for name, value in run.config.items() if name not in ("seed", "seeds")})
+        groups.setdefault(key, []).append(run)
+    yield from groups.values()
+
+
+def _ours(replicates: Sequence[OurRun], model: str, method: str) -> Ours:
+    config = replicates[0].config
+    finished = [_accuracy(run, model) for run in replicates if run.state is RunState.DONE]
+    last_ten = [accuracy.last_ten for accuracy in finished if accuracy and accuracy.last_ten is not None]
+    last = [accuracy.last for accuracy in finished if accuracy and accuracy.last is not None]
+    return Ours(
+        dataset=config["dataset"]["name"],
+        noise=noise_text(config["noise"]),
+        method=method,
+        sigma=0.0 if method.startswith("CE") else config["method"].get("sigma"),
+        num_runs=len(replicates),
+        n=len(last_ten),
+        last_ten=fmean(last_ten) if last_ten else None,
+        sd=stdev(last_ten) if len(last_ten) > 1 else None,
+        last=fmean(last) if last else None,
+    )
+
+
+def _accuracy(run: OurRun, model: str) -> TestAccuracy | None:
+    accuracy: TestAccuracy | None = getattr(run.summary, model, None)
+    return accuracy
+
+
+def _labels_of(replicates: Sequence[OurRun], published: Sequence[PublishedCell]) -> Labels:
+    """What is known of our labels, in published words; a file is known by its content, or else by its name."""
+    noise = replicates[0].config["noise"]
+    hashes = {run.noisy_hash for run in replicates if run.noisy_hash}
+    own = Labels(name=noise_text(noise), noise=_kind(noise), rate=noise.get("rate"), noisy_hash=min(hashes, default=None))
+    if noise["name"] != "recorded":
+        return own
+    by_content = [
+        c.labels for c in published if c.labels.noisy_hash in hashes or (c.labels.sha256 and c.labels.sha256 == noise.get("sha256"))
+    ]
+    by_name = [c.labels for c in published if c.labels.name == own.name]
+    known = next(iter(by_content + by_name), None)
+    return own if known is None else own.model_copy(update={"noise": known.noise, "rate": known.rate})
+
+
+def _kind(noise: Mapping[str, Any]) -> str:
+    name = str(noise["name"])
+    return RE_SLN_KINDS.get(noise.get("mode", ""), name) if name == "re_sln" else KINDS.get(name, name)
+
+
+def _counterparts(replicates: Sequence[OurRun], ours: Ours, labels: Labels, published: Sequence[PublishedCell]) -> list[PublishedCell]:
+    """The published cells of the same question, one of each source: that on our very labels, if there is one."""
+    hashes = {run.noisy_hash for run in replicates}
+    wanted = (ours.dataset, labels.noise, labels.rate, ours.method, ours.sigma)
+    chosen: dict[str, PublishedCell] = {}
+    for cell in published:
+        if (cell.dataset, cell.labels.noise, cell.labels.rate, cell.method, cell.sigma) != wanted:
+            continue
+        if cell.source not in chosen or cell.labels.noisy_hash in hashes or cell.labels.name == labels.name:
+            chosen[cell.source] = cell
+    return list(chosen.values())
+
+
+def _judged(replicates: Sequence[OurRun], ours: Ours, cell: PublishedCell) -> Comparison:
+    config = replicates[0].config
+    refusals = differences(config, cell.protocol) + _label_differences(replicates, cell.labels)
+    notes = _notes(config, ours, cell)
+    if refusals:
+        return Comparison(ours=ours, published=cell, verdict=Verdict.REFUSED, reasons=refusals, notes=notes)
+    if ours.last_ten is None:
+        reason = f"none of {ours.num_runs} runs is finished"
+        return Comparison(ours=ours, published=cell, verdict=Verdict.WAITING, reasons=[reason], notes=notes)
+    difference = ours.last_ten - cell.expected
+    tolerance = cell.tolerance / (2 if ours.n >= SEEDS_THAT_HALVE else 1)
+    return Comparison(
+        ours=ours,
+        published=cell,
+        verdict=Verdict.WITHIN if abs(difference) <= tolerance else Verdict.OUTSIDE,
+        expected=cell.expected,
+        difference=difference,
+        tolerance=tolerance,
+        notes=notes,
+    )
+
+
+def _label_differences(replicates: Sequence[OurRun], labels: Labels) -> list[str]:
+    """Why our labels are not the published ones; nothing where they are, or are not known yet."""
+    hashes = {run.noisy_hash for run in replicates if run.noisy_hash}
+    if labels.noisy_hash is None or not hashes or hashes == {labels.noisy_hash}:
+        return []
+    own = f"{len(hashes)} draws" if len(hashes) > 1 else f"hash {min(hashes)[:HASH_DIGITS]}"
+    return [f"labels: ours {own}, published {labels.name} (hash {labels.noisy_hash[:HASH_DIGITS]})"]
+
+
+def _notes(config: Mapping[str, Any], ours: Ours, cell: PublishedCell) -> list[str]:
+    """What a reader should know, and what does not forbid to compare."""
+    notes = []
+    if 0 < ours.n < ours.num_runs:
+        notes.append(f"{ours.n} of {ours.num_runs} runs are finished")
+    if cell.labels.noisy_hash is None:
+        notes.append("published labels were drawn anew, and are not known")
+    if config.get("precision", "float32") != "float32":
+        notes.append(f"ours in {config['precision']}, published in float32")
+    if config["dataset"].get("verify") is False:
+        notes.append("our image files were not checked to be the published ones (dataset.verify)")
+    return notes
+
+
+def _unpublished(ours: Ours, labels: Labels) -> Comparison:
+    known = " ".join(str(value) for value in (ours.dataset, labels.noise, labels.rate) if value is not None)
+    sigma = "" if not ours.sigma else f", σ = {ours.sigma:g}"
+    return Comparison(ours=ours, verdict=Verdict.UNPUBLISHED, reasons=[f"no published figure for {ours.method}{sigma} on {known}"])
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,40 @@
+"""What a published result is: a figure, how it came about, and how far one may be from it."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Labels(BaseModel):
+    """A set of noisy labels that published runs were trained on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(description="e.g. the name of the authors' file")
+    noise: str = Field(description="symmetric, asymmetric, dependent, openset, or real")
+    rate: float | None = Field(None, description="nominal; None where nobody knows")
+    sha256: str | None = Field(None, description="of the published file; None where there is none")
+    noisy_hash: str | None = Field(None, description="of the labels themselves, as in a run's label card; None: drawn anew for each run")
+
+
+class PublishedCell(BaseModel):
+    """Test accuracy, in [0, 1], of one method on one set of labels."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str = Field(description="who published it, e.g. 'paper'")
+    dataset: str
+    labels: Labels
+    method: str = Field(description="CE, SLN, SLN-MO or SLN-MO-LC")
+    sigma: float
+    last: float = Field(description="after the last epoch, mean over n runs")
+    last_ten: float | None = Field(None, description="mean over the last ten epochs, where it is known")
+    sd: float | None = Field(None, description="sample standard deviation of `last` over the n runs; None where n = 1")
+    n: int
+    tolerance: float = Field(description="how far the mean of the last ten epochs of one run may be off")
+    protocol: dict[str, Any] = Field(description="dotted path into a run's configuration: the value that it had")
+
+    @property
+    def expected(self) -> float:
+        """What a mean of the last ten epochs is held to: the same where it is known, else the last epoch."""
+        return self.last if self.last_ten is None else self.last_ten

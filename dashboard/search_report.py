@@ -1,0 +1,144 @@
+"""Search report: which treatment a noisy validation split chooses under each condition, and what that choice costs.
+
+Validation labels are as wrong as training labels, so accuracies on them are low even where a model is good: `expected_on_noisy`
+says how high one can be.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+from typing import NamedTuple
+
+from pydantic import BaseModel, Field
+
+from spec.records import RunState
+from spec.summary import MODELS
+
+
+def expected_on_noisy(accuracy: float, noise_rate: float, num_classes: int) -> float:
+    """Accuracy on labels of which a share is wrong, of a model that has `accuracy` on right ones: a (1 - p) + (1 - a) p / (K - 1).
+
+    A right prediction meets a right label, or a wrong one meets the same wrong label by chance: its mistakes fall evenly on the
+    other classes and know nothing of the noise. A model that has learned which class is taken for which scores above it.
+    """
+    return accuracy * (1 - noise_rate) + (1 - accuracy) * noise_rate / (num_classes - 1)
+
+
+def standard_error(accuracy: float, num_examples: int) -> float:
+    """Of an accuracy on so many independent examples."""
+    return math.sqrt(accuracy * (1 - accuracy) / num_examples)
+
+
+class SearchRun(NamedTuple):
+    """A run of the grid, called as in its figures, and what it measured last."""
+
+    condition: str
+    treatment: str
+    state: RunState
+    realised_rate: float | None
+    num_classes: int
+    num_validation: int
+    last_metrics: Mapping[str, float | None]
+
+
+class Candidate(BaseModel):
+    """A treatment under a condition, after the last epoch; means over finished runs, accuracies in [0, 1]."""
+
+    treatment: str
+    num_runs: int
+    n: int = Field(description="finished runs")
+    validation: float | None = Field(None, description="accuracy on noisy validation labels")
+    validation_standard_error: float | None = Field(None, description="from the number of validation examples alone")
+    ceiling: float | None = Field(
+        None, description="what `validation` can be at that test accuracy, if mistakes fall evenly on other classes"
+    )
+    test: float | None = Field(None, description="accuracy on true labels")
+
+
+class SearchOutcome(BaseModel):
+    """One condition's search with one model, raw or ema."""
+
+    condition: str
+    model: str
+    candidates: list[Candidate]
+    chosen: str | None = Field(None, description="the treatment with the best `validation`; None before anything is finished")
+    oracle: str | None = Field(None, description="the treatment with the best `test`, which no honest protocol can know")
+    regret: float | None = Field(None, description="test accuracy of the oracle's choice minus that of the chosen treatment")
+    notes: list[str] = Field(default_factory=list)
+
+
+def search_report(runs: Iterable[SearchRun]) -> list[SearchOutcome]:
+    """The outcome of every condition and model, in the order of the runs; a model that was not evaluated is left out."""
+    by_condition: dict[str, list[SearchRun]] = {}
+    for run in runs:
+        by_condition.setdefault(run.condition, []).append(run)
+    return [
+        outcome
+        for condition, own in by_condition.items()
+        for prefix in MODELS
+        if (outcome := _outcome(condition, own, prefix)).candidates and (not prefix or outcome.chosen)
+    ]
+
+
+def choose(validation: Mapping[str, float]) -> str:
+    """The treatment with the highest accuracy; of equals, the first."""
+    return max(validation, key=validation.__getitem__)
+
+
+def _outcome(condition: str, runs: list[SearchRun], prefix: str) -> SearchOutcome:
+    by_treatment: dict[str, list[SearchRun]] = {}
+    for run in runs:
+        by_treatment.setdefault(run.treatment, []).append(run)
+    candidates = [_candidate(treatment, own, prefix) for treatment, own in by_treatment.items()]
+    outcome = SearchOutcome(condition=condition, model=prefix.rstrip("_") or "raw", candidates=candidates)
+    finished = {c.treatment: c for c in candidates if c.validation is not None and c.test is not None}
+    outcome.notes = _unfinished(candidates)
+    if finished:
+        outcome.chosen = choose({name: c.validation or 0.0 for name, c in finished.items()})
+        outcome.oracle = choose({name: c.test or 0.0 for name, c in finished.items()})
+        outcome.regret = (finished[outcome.oracle].test or 0.0) - (finished[outcome.chosen].test or 0.0)
+        outcome.notes += _narrow_lead(finished, outcome.chosen)
+    return outcome
+
+
+def _candidate(treatment: str, runs: list[SearchRun], prefix: str) -> Candidate:
+    measured = [
+        (run, validation, test)
+        for run in runs
+        if run.state is RunState.DONE
+        and (validation := run.last_metrics.get(f"{prefix}validation_accuracy")) is not None
+        and (test := run.last_metrics.get(f"{prefix}test_accuracy")) is not None
+    ]
+    if not measured:
+        return Candidate(treatment=treatment, num_runs=len(runs), n=0)
+    validation = fmean(validation for _, validation, _ in measured)
+    return Candidate(
+        treatment=treatment,
+        num_runs=len(runs),
+        n=len(measured),
+        validation=validation,
+        validation_standard_error=standard_error(validation, sum(run.num_validation for run, _, _ in measured)),
+        ceiling=fmean(expected_on_noisy(test, run.realised_rate or 0.0, run.num_classes) for run, _, test in measured),
+        test=fmean(test for _, _, test in measured),
+    )
+
+
+def _unfinished(candidates: list[Candidate]) -> list[str]:
+    num_runs, finished = sum(c.num_runs for c in candidates), sum(c.n for c in candidates)
+    return [] if finished == num_runs else [f"{finished} of {num_runs} runs are finished"]
+
+
+def _narrow_lead(finished: Mapping[str, Candidate], chosen: str) -> list[str]:
+    """Whether the next best is as good as far as the validation split can tell: within the standard error of the difference."""
+    others = {name: c.validation or 0.0 for name, c in finished.items() if name != chosen}
+    if not others:
+        return []
+    second = choose(others)
+    first, next_best = finished[chosen], finished[second]
+    lead = (first.validation or 0.0) - (next_best.validation or 0.0)
+    spread = math.hypot(first.validation_standard_error or 0.0, next_best.validation_standard_error or 0.0)
+    if lead > spread:
+        return []
+    return [
+        f"{second} is as good as {chosen} as far as this validation split can tell: {100 * lead:.2f} points, standard error {100 * spread:.2f}"
+    ]

@@ -1,0 +1,104 @@
+"""The published figures are those that were published."""
+
+import csv
+import hashlib
+from collections import defaultdict
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+import torch
+
+from dashboard.published.cells import PublishedCell
+from dashboard.published.noise_against_noise import CELLS, LABELS
+from noise._base import NOISES, CleanLabels
+from noise.labels import corrupt, labels_hash
+
+PAPER = [cell for cell in CELLS if cell.source == "paper"]
+RE_SLN = [cell for cell in CELLS if cell.source == "re-sln"]
+CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+NOISES_OF_RE_SLN = {"sym": "symmetric", "asym": "asymmetric", "dependent": "dependent", "openset": "openset"}
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def find(cells: list[PublishedCell], dataset: str, noise: str, method: str, sigma: float) -> list[PublishedCell]:
+    return [c for c in cells if (c.dataset, c.labels.noise, c.method, c.sigma) == (dataset, noise, method, sigma)]
+
+
+def test_every_cell_stands_once():
+    assert len({(cell.source, cell.dataset, cell.labels.name, cell.method, cell.sigma) for cell in CELLS}) == len(CELLS)
+    assert (len(PAPER), len(RE_SLN)) == (28, 62)
+
+
+def test_accuracies_are_shares():
+    assert all(0.3 < cell.last < 0.9 and 0.3 < cell.expected < 0.9 for cell in CELLS)
+
+
+@pytest.mark.real_data
+def test_the_papers_tables(shared_data: Path):
+    rows = [row for row in read(shared_data / "published/sln_tables.csv") if row["paper_mean"]]
+    assert len(rows) == len(PAPER)
+    for row in rows:
+        (cell,) = find(PAPER, row["dataset"], row["noise"], row["method"], float(row["sigma"]))
+        assert [100 * cell.last, 100 * (cell.sd or 0), cell.n] == pytest.approx(
+            [float(row[f"paper_{key}"]) for key in ("mean", "sd", "runs")]
+        )
+        assert 100 * cell.tolerance == pytest.approx(float(row["tolerance_one_seed"]))
+        assert cell.labels.rate == float(row["rate"])
+
+
+@pytest.mark.real_data
+def test_re_slns_tables_are_means_over_two_sets_of_labels(shared_data: Path):
+    """Its ± is half of the difference between them, or nothing where there is one set: it says nothing about seeds."""
+    for row in read(shared_data / "published/sln_tables.csv"):
+        if row["dataset"] == "animal10n":
+            continue
+        last = [100 * cell.last for cell in find(RE_SLN, row["dataset"], row["noise"], row["method"], float(row["sigma"]))]
+        assert fmean(last) == pytest.approx(float(row["re_sln_mean"]), abs=0.0101)
+        if row["re_sln_sd"]:
+            assert abs(last[0] - last[1]) / 2 == pytest.approx(float(row["re_sln_sd"]), abs=0.0101)
+        else:
+            assert len(last) == 1
+
+
+@pytest.mark.real_data
+def test_every_cifar_run_of_re_sln(shared_data: Path):
+    published = defaultdict(list)
+    for row in read(shared_data / "published/re_sln_runs.csv"):
+        if row["dataset_name"] == "animal-10n":
+            continue
+        is_averaged, is_corrected = row["mo"] == "True", int(row["lc_n_epoch"]) > 0
+        method = "SLN-MO-LC" if is_corrected else "SLN-MO" if is_averaged else "SLN" if float(row["sigma"]) else "CE"
+        key = (row["dataset_name"], NOISES_OF_RE_SLN[row["noise_mode"]], row["custom_noise"] == "True", method, float(row["sigma"]))
+        published[key].append((float(row["final"]), float(row["last10"])))
+        assert (row["n_epochs"], row["batch_size"], row["lr"], row["seed"]) == ("300", "128", "0.001", "123")
+    found = {
+        (c.dataset, c.labels.noise, "custom" in c.labels.name, c.method, c.sigma): (100 * c.last, 100 * (c.last_ten or 0)) for c in RE_SLN
+    }
+    assert found.keys() == published.keys()
+    for key, figures in found.items():
+        ((last, last_ten),) = published[key]
+        assert figures == pytest.approx((last, last_ten), abs=0.0051)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", [name for name, labels in LABELS.items() if labels.sha256])
+def test_label_files_are_those_that_are_named(name: str, shared_data: Path):
+    file = shared_data / "sln_labels" / f"{name}.csv"
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == LABELS[name].sha256
+    assert labels_hash(torch.tensor([int(row["label_noisy"]) for row in read(file)])) == LABELS[name].noisy_hash
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("dataset", "num_classes"), [("cifar10", 10), ("cifar100", 100)])
+@pytest.mark.parametrize("mode", ["sym", "asym"])
+def test_custom_labels_are_those_that_noise_re_sln_draws(dataset: str, num_classes: int, mode: str, shared_data: Path):
+    rows = read(shared_data / "sln_labels" / f"{dataset}-sym0.4.csv")
+    names = CIFAR10 if num_classes == 10 else [str(label) for label in range(num_classes)]
+    clean = CleanLabels(torch.tensor([int(row["label"]) for row in rows]), names)
+    drawn = corrupt(clean, NOISES.params("re_sln")(mode=mode, rate=0.4), seed=0)
+    assert drawn.card.noisy_hash == LABELS[f"{dataset}-{mode}0.4_custom"].noisy_hash
