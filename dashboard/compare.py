@@ -1,6 +1,7 @@
 """Comparison: a grid's results beside published ones, and a refusal wherever the two are not of the same thing."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 from statistics import fmean, stdev
@@ -16,7 +17,7 @@ from spec.summary import Summary, TestAccuracy
 
 # Kinds of noise whose labels are of one published kind, if not the same.
 KINDS = {"symmetric": "symmetric", "uniform": "symmetric", "asymmetric": "asymmetric", "pair": "asymmetric"}
-RE_SLN_KINDS = {"sym": "symmetric", "asym": "asymmetric"}
+RE_SLN_KINDS = {"sym": "symmetric", "asym": "asymmetric", "openset": "openset"}
 # The mean of so many seeds may be half as far off as one seed's.
 SEEDS_THAT_HALVE = 3
 HASH_DIGITS = 8
@@ -68,15 +69,26 @@ class Comparison(BaseModel):
     notes: list[str] = Field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _OurLabels:
+    """The labels of runs that differ in nothing but seeds: their name, their kind in published words, their identities."""
+
+    name: str
+    kind: str
+    rate: float | None
+    # Of finished runs, if there are any; None where the labels are not drawn yet, or nobody said which they were.
+    hashes: frozenset[str | None]
+
+
 def compare(runs: Iterable[OurRun], published: Sequence[PublishedCell]) -> list[Comparison]:
     """Every result of the runs beside its published counterparts, one of each source, in the order of the runs."""
     found = []
     for replicates in _replicates(runs):
-        labels = _labels_of(replicates, published)
+        labels = _our_labels(replicates, published)
         for model, method in evaluated_methods(replicates[0].config).items():
             ours = _ours(replicates, model, method)
-            cells = _counterparts(replicates, ours, labels, published)
-            found += [_judged(replicates, ours, cell) for cell in cells] or [_unpublished(ours, labels)]
+            cells = _counterparts(ours, labels, published)
+            found += [_judged(replicates, ours, labels, cell) for cell in cells] or [_unpublished(ours, labels)]
     return found
 
 
@@ -135,19 +147,18 @@ def _accuracy(run: OurRun, model: str) -> TestAccuracy | None:
     return accuracy
 
 
-def _labels_of(replicates: Sequence[OurRun], published: Sequence[PublishedCell]) -> Labels:
-    """What is known of our labels, in published words; a file is known by its content, or else by its name."""
-    noise = replicates[0].config["noise"]
-    hashes = {run.noisy_hash for run in replicates if run.noisy_hash}
-    own = Labels(name=noise_text(noise), noise=_kind(noise), rate=noise.get("rate"), noisy_hash=min(hashes, default=None))
+def _our_labels(replicates: Sequence[OurRun], published: Sequence[PublishedCell]) -> _OurLabels:
+    config = replicates[0].config
+    noise, name = config["noise"], noise_text(config["noise"])
+    known = [cell.labels for cell in published if cell.dataset == config["dataset"]["name"]]
+    pinned = next((labels.noisy_hash for labels in known if labels.are_drawn_by(noise)), None)
+    finished = [run for run in replicates if run.state is RunState.DONE]
+    hashes = frozenset(run.noisy_hash or pinned for run in finished or replicates)
     if noise["name"] != "recorded":
-        return own
-    by_content = [
-        c.labels for c in published if c.labels.noisy_hash in hashes or (c.labels.sha256 and c.labels.sha256 == noise.get("sha256"))
-    ]
-    by_name = [c.labels for c in published if c.labels.name == own.name]
-    known = next(iter(by_content + by_name), None)
-    return own if known is None else own.model_copy(update={"noise": known.noise, "rate": known.rate})
+        return _OurLabels(name, _kind(noise), noise.get("rate"), hashes)
+    # A file is known by its content or, before it was read, by its name.
+    same = [labels for labels in known if labels.noisy_hash in hashes - {None}] + [labels for labels in known if labels.name == name]
+    return _OurLabels(name, same[0].noise, same[0].rate, hashes) if same else _OurLabels(name, "recorded", None, hashes)
 
 
 def _kind(noise: Mapping[str, Any]) -> str:
@@ -155,22 +166,21 @@ def _kind(noise: Mapping[str, Any]) -> str:
     return RE_SLN_KINDS.get(noise.get("mode", ""), name) if name == "re_sln" else KINDS.get(name, name)
 
 
-def _counterparts(replicates: Sequence[OurRun], ours: Ours, labels: Labels, published: Sequence[PublishedCell]) -> list[PublishedCell]:
+def _counterparts(ours: Ours, labels: _OurLabels, published: Sequence[PublishedCell]) -> list[PublishedCell]:
     """The published cells of the same question, one of each source: that on our very labels, if there is one."""
-    hashes = {run.noisy_hash for run in replicates}
-    wanted = (ours.dataset, labels.noise, labels.rate, ours.method, ours.sigma)
+    wanted = (ours.dataset, labels.kind, labels.rate, ours.method, ours.sigma)
     chosen: dict[str, PublishedCell] = {}
     for cell in published:
         if (cell.dataset, cell.labels.noise, cell.labels.rate, cell.method, cell.sigma) != wanted:
             continue
-        if cell.source not in chosen or cell.labels.noisy_hash in hashes or cell.labels.name == labels.name:
+        if cell.source not in chosen or cell.labels.noisy_hash in labels.hashes - {None}:
             chosen[cell.source] = cell
     return list(chosen.values())
 
 
-def _judged(replicates: Sequence[OurRun], ours: Ours, cell: PublishedCell) -> Comparison:
+def _judged(replicates: Sequence[OurRun], ours: Ours, labels: _OurLabels, cell: PublishedCell) -> Comparison:
     config = replicates[0].config
-    refusals = differences(config, cell.protocol) + _label_differences(replicates, cell.labels)
+    refusals = differences(config, cell.protocol) + _label_differences(ours, labels, cell.labels)
     notes = _notes(config, ours, cell)
     if refusals:
         return Comparison(ours=ours, published=cell, verdict=Verdict.REFUSED, reasons=refusals, notes=notes)
@@ -190,13 +200,16 @@ def _judged(replicates: Sequence[OurRun], ours: Ours, cell: PublishedCell) -> Co
     )
 
 
-def _label_differences(replicates: Sequence[OurRun], labels: Labels) -> list[str]:
-    """Why our labels are not the published ones; nothing where they are, or are not known yet."""
-    hashes = {run.noisy_hash for run in replicates if run.noisy_hash}
-    if labels.noisy_hash is None or not hashes or hashes == {labels.noisy_hash}:
+def _label_differences(ours: Ours, own: _OurLabels, labels: Labels) -> list[str]:
+    """Why our labels are not the published ones; nothing where they are, or may yet turn out to be."""
+    known = own.hashes - {None}
+    if labels.noisy_hash is None or own.hashes == {labels.noisy_hash}:
         return []
-    own = f"{len(hashes)} draws" if len(hashes) > 1 else f"hash {min(hashes)[:HASH_DIGITS]}"
-    return [f"labels: ours {own}, published {labels.name} (hash {labels.noisy_hash[:HASH_DIGITS]})"]
+    if known <= {labels.noisy_hash} and ours.n == 0:
+        return []
+    drawn = [f"hash {digest[:HASH_DIGITS]}" if digest else "not known" for digest in own.hashes]
+    said = drawn[0] if len(drawn) == 1 else f"{len(drawn)} draws"
+    return [f"labels: ours {said}, published {labels.name} (hash {labels.noisy_hash[:HASH_DIGITS]})"]
 
 
 def _notes(config: Mapping[str, Any], ours: Ours, cell: PublishedCell) -> list[str]:
@@ -213,8 +226,8 @@ def _notes(config: Mapping[str, Any], ours: Ours, cell: PublishedCell) -> list[s
     return notes
 
 
-def _unpublished(ours: Ours, labels: Labels) -> Comparison:
-    known = " ".join(str(value) for value in (ours.dataset, labels.noise, labels.rate) if value is not None)
+def _unpublished(ours: Ours, labels: _OurLabels) -> Comparison:
+    known = " ".join(str(value) for value in (ours.dataset, labels.kind, labels.rate) if value is not None)
     sigma = "" if not ours.sigma else f", σ = {ours.sigma:g}"
     return Comparison(ours=ours, verdict=Verdict.UNPUBLISHED, reasons=[f"no published figure for {ours.method}{sigma} on {known}"])
 

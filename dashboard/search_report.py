@@ -35,7 +35,8 @@ class SearchRun(NamedTuple):
     condition: str
     treatment: str
     state: RunState
-    realised_rate: float | None
+    # Share of labels; None where it is images that are wrong.
+    wrong_labels: float | None
     num_classes: int
     num_validation: int
     last_metrics: Mapping[str, float | None]
@@ -48,7 +49,7 @@ class Candidate(BaseModel):
     num_runs: int
     n: int = Field(description="finished runs")
     validation: float | None = Field(None, description="accuracy on noisy validation labels")
-    validation_standard_error: float | None = Field(None, description="from the number of validation examples alone")
+    validation_standard_error: float | None = Field(None, description="from the number of examples in one run's split")
     ceiling: float | None = Field(
         None, description="what `validation` can be at that test accuracy, if mistakes fall evenly on other classes"
     )
@@ -90,14 +91,14 @@ def _outcome(condition: str, runs: list[SearchRun], prefix: str) -> SearchOutcom
     for run in runs:
         by_treatment.setdefault(run.treatment, []).append(run)
     candidates = [_candidate(treatment, own, prefix) for treatment, own in by_treatment.items()]
-    outcome = SearchOutcome(condition=condition, model=prefix.rstrip("_") or "raw", candidates=candidates)
-    finished = {c.treatment: c for c in candidates if c.validation is not None and c.test is not None}
-    outcome.notes = _unfinished(candidates)
-    if finished:
-        outcome.chosen = choose({name: c.validation or 0.0 for name, c in finished.items()})
-        outcome.oracle = choose({name: c.test or 0.0 for name, c in finished.items()})
-        outcome.regret = (finished[outcome.oracle].test or 0.0) - (finished[outcome.chosen].test or 0.0)
-        outcome.notes += _narrow_lead(finished, outcome.chosen)
+    outcome = SearchOutcome(condition=condition, model=prefix.rstrip("_") or "raw", candidates=candidates, notes=_unfinished(candidates))
+    validation = {c.treatment: c.validation for c in candidates if c.validation is not None}
+    test = {c.treatment: c.test for c in candidates if c.test is not None}
+    if validation:
+        outcome.chosen, outcome.oracle = choose(validation), choose(test)
+        outcome.regret = test[outcome.oracle] - test[outcome.chosen]
+        errors = {c.treatment: c.validation_standard_error or 0.0 for c in candidates}
+        outcome.notes += _narrow_lead(validation, errors, outcome.chosen)
     return outcome
 
 
@@ -112,13 +113,14 @@ def _candidate(treatment: str, runs: list[SearchRun], prefix: str) -> Candidate:
     if not measured:
         return Candidate(treatment=treatment, num_runs=len(runs), n=0)
     validation = fmean(validation for _, validation, _ in measured)
+    ceilings = [expected_on_noisy(test, run.wrong_labels, run.num_classes) for run, _, test in measured if run.wrong_labels is not None]
     return Candidate(
         treatment=treatment,
         num_runs=len(runs),
         n=len(measured),
         validation=validation,
-        validation_standard_error=standard_error(validation, sum(run.num_validation for run, _, _ in measured)),
-        ceiling=fmean(expected_on_noisy(test, run.realised_rate or 0.0, run.num_classes) for run, _, test in measured),
+        validation_standard_error=standard_error(validation, measured[0][0].num_validation),
+        ceiling=fmean(ceilings) if ceilings else None,
         test=fmean(test for _, _, test in measured),
     )
 
@@ -128,17 +130,12 @@ def _unfinished(candidates: list[Candidate]) -> list[str]:
     return [] if finished == num_runs else [f"{finished} of {num_runs} runs are finished"]
 
 
-def _narrow_lead(finished: Mapping[str, Candidate], chosen: str) -> list[str]:
+def _narrow_lead(validation: Mapping[str, float], errors: Mapping[str, float], chosen: str) -> list[str]:
     """Whether the next best is as good as far as the validation split can tell: within the standard error of the difference."""
-    others = {name: c.validation or 0.0 for name, c in finished.items() if name != chosen}
+    others = {treatment: accuracy for treatment, accuracy in validation.items() if treatment != chosen}
     if not others:
         return []
     second = choose(others)
-    first, next_best = finished[chosen], finished[second]
-    lead = (first.validation or 0.0) - (next_best.validation or 0.0)
-    spread = math.hypot(first.validation_standard_error or 0.0, next_best.validation_standard_error or 0.0)
-    if lead > spread:
-        return []
-    return [
-        f"{second} is as good as {chosen} as far as this validation split can tell: {100 * lead:.2f} points, standard error {100 * spread:.2f}"
-    ]
+    lead, spread = validation[chosen] - validation[second], math.hypot(errors[chosen], errors[second])
+    figures = f"{100 * lead:.2f} points apart, standard error {100 * spread:.2f}"
+    return [] if lead > spread else [f"the split cannot tell {second} from {chosen}: {figures}"]

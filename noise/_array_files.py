@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from noise._base import CleanLabels
-from noise._file_labels import FileLabels, Wanted, check_length, check_range
+from noise._file_labels import FileLabels, Wanted, check_length
 from noise._unpickle import ArrayUnpickler, reading
 
 # How torch.save's older format begins: its magic number, the format's version, facts about the machine; then what was saved.
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 NUM_HEADERS = 3
+ZIP_MAGIC = b"PK\x03\x04"
 # A label file is small; what a zip file unpacks to need not be.
 MAX_PICKLE_BYTES = 2**30
 
@@ -38,7 +39,7 @@ def read_torch(file: Path, content: bytes, wanted: Wanted, clean: CleanLabels) -
         ValueError: it is damaged, lacks a key, or its arrays are not labels of the data set.
     """
     with reading(file):
-        saved = _saved_object(io.BytesIO(content))
+        saved = _saved_object(content)
     arrays = {str(key): value for key, value in saved.items() if isinstance(value, np.ndarray)} if isinstance(saved, dict) else {}
     if not arrays:
         raise ValueError(f"{file} should hold a dict of NumPy arrays, such as CIFAR-10N's, and holds a {type(saved).__name__}")
@@ -66,10 +67,10 @@ def read_npy(file: Path, content: bytes, wanted: Wanted, clean: CleanLabels) -> 
     raise ValueError(f"{file} should be an array of noisy labels (N,), or of clean and noisy labels (N, 2), and is {shape}")
 
 
-def _saved_object(file: IO[bytes]) -> Any:
-    if zipfile.is_zipfile(file):
+def _saved_object(content: bytes) -> Any:
+    file = io.BytesIO(content)
+    if content.startswith(ZIP_MAGIC):
         return ArrayUnpickler(io.BytesIO(_pickle_in_zip(file))).load()
-    file.seek(0)
     magic, *_ = (ArrayUnpickler(file).load() for _ in range(NUM_HEADERS))
     if magic != LEGACY_MAGIC:
         raise ValueError("it is not a file of torch.save")
@@ -94,7 +95,8 @@ def _checked(array: np.ndarray, clean: CleanLabels, column: str, file: Path) -> 
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise ValueError(f"{file} should hold whole numbers of shape (N,) in {column!r}, and holds {array.dtype} of shape {array.shape}")
     check_length(len(array), clean, file)
-    # Checked before it becomes signed: a large unsigned number must not turn into a small negative one.
-    labels_N = torch.from_numpy(np.minimum(array, np.iinfo(np.int32).max).astype(np.int64))
-    check_range(labels_N, clean, column, file)
-    return labels_N
+    # Before they become signed: a large unsigned number must not turn into a small one.
+    strange = array[(array < 0) | (array >= clean.num_classes)]
+    if len(strange):
+        raise ValueError(f"{file} has {strange[0]} in {column!r}: expected class numbers from 0 to {clean.num_classes - 1}")
+    return torch.from_numpy(array.astype(np.int64))

@@ -1,9 +1,9 @@
 """What every kind of noise is: a function from a training set's clean labels to what its examples are given instead.
 
-Shapes: N examples, K classes, M replaced images, F features. Labels are int64 tensors on the CPU.
+Shapes: N examples, K classes, M replaced images, B images of a batch, F features of an image. Labels are int64 tensors on the CPU.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,15 @@ class CleanLabels:
     # Folder that relative file names in parameters start from.
     root: Path = Path()
     # What only some kinds look at, and what is read only for them; None where there are labels alone.
-    read_features: Callable[[], Tensor] | None = None
+    read_features: Callable[[], Iterator[Tensor]] | None = None
     count_images: Callable[[str], int] | None = None
 
     @property
     def num_classes(self) -> int:
         return len(self.class_names)
 
-    def features(self) -> Tensor:
-        """The images as rows of numbers, float32 of shape (N, F).
+    def features(self) -> Iterator[Tensor]:
+        """The images as rows of numbers, in index order: batches of shape (B, F), float32 on the CPU.
 
         Raises:
             ValueError: there are labels alone.

@@ -71,14 +71,6 @@ def check_length(num_labels: int, clean: CleanLabels, file: Path) -> None:
         raise ValueError(f"{file} is about {num_labels} training images, but the data set has {len(clean.labels_N)}")
 
 
-def check_range(labels_N: Tensor, clean: CleanLabels, column: str, file: Path) -> None:
-    """Raise ValueError where a label is not one of the data set's classes."""
-    strange_N = (labels_N < 0) | (labels_N >= clean.num_classes)
-    if strange_N.any():
-        found = int(labels_N[strange_N][0])
-        raise ValueError(f"{file} has {found} in {column!r}: expected class numbers from 0 to {clean.num_classes - 1}")
-
-
 def check_clean(labels: FileLabels, clean: CleanLabels, file: Path) -> None:
     """Raise ValueError where the file's clean labels are not the data set's: it is in another order, or about other images."""
     if labels.clean_N is None:

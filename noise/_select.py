@@ -35,7 +35,11 @@ def draw(num_examples: int, generator: torch.Generator) -> Tensor:
 
 def select(labels_N: Tensor, params: SelectParams, generator: torch.Generator, eligible_N: Tensor | None = None) -> Tensor:
     """Mask of the examples to corrupt; rates and counts are of the eligible examples (all, unless given)."""
-    scores_N = draw(len(labels_N), generator)
+    return lowest(draw(len(labels_N), generator), labels_N, params, eligible_N)
+
+
+def lowest(scores_N: Tensor, labels_N: Tensor, params: SelectParams, eligible_N: Tensor | None = None) -> Tensor:
+    """`select` by scores in [0, 1) that are drawn already: those of the lowest scores."""
     eligible_N = torch.ones_like(labels_N, dtype=torch.bool) if eligible_N is None else eligible_N
     if params.count == "bernoulli":
         return eligible_N & (scores_N < params.rate)

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
@@ -22,7 +23,7 @@ from server.db import Writer, WriterBusyError, WriterClosedError, migrate, open_
 from server.histories import Histories
 from server.launcher import GridService, Launcher, NullLauncher
 from server.notifier import Notifier
-from server.routes import figures, grids, health, pages, records, runs
+from server.routes import figures, grids, health, labels, pages, records, reports, runs
 from server.settings import Settings
 from server.state import State
 from server.store import Store, UnknownIdError
@@ -57,8 +58,16 @@ def create_app(settings: Settings, launcher: Launcher | None = None, run_type: t
                     sweep.cancel()
                     state.notifier.close()
 
-    app = FastAPI(title="Noisegrid", version=version(), summary="Label-noise experiments as a service.", lifespan=lifespan)
-    for module in (records, grids, runs, figures, health, pages):
+    # FastAPI's own /docs loads its scripts from another site.
+    app = FastAPIOffline(
+        title="Noisegrid",
+        version=version(),
+        summary="Label-noise experiments as a service.",
+        lifespan=lifespan,
+        redoc_url=None,
+        favicon_url="/favicon.ico",
+    )
+    for module in (records, grids, runs, figures, labels, reports, health, pages):
         app.include_router(module.router)
     _answer_errors(app)
     return app

@@ -1,24 +1,35 @@
 """The command line. Each command imports what it needs when it runs, so that `train` needs neither Ray nor the service."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
+from server.cli_compare import compare_app
 from server.cli_noise import noise_app
-from server.terminal import DEFAULT_DATASET_ROOT, EXIT_INVALID, DatasetRoot, command, console, errors, failure, inputs_from, new_table
+from server.terminal import (
+    DEFAULT_DATASET_ROOT,
+    DEFAULT_SERVER,
+    DatasetRoot,
+    GridId,
+    Server,
+    command,
+    connected,
+    console,
+    errors,
+    failure,
+    inputs_from,
+    new_table,
+    service_errors,
+)
 
 if TYPE_CHECKING:
-    from server.client import Client
     from server.views import GridSummary, RunSummary
     from spec.grid import Grid
 
-DEFAULT_SERVER = "http://127.0.0.1:8642"
 DEFAULT_PORT = 8642
 MAX_RUNS = 10_000
 
@@ -30,10 +41,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(noise_app, name="noise")
+app.registered_commands += compare_app.registered_commands
 
 GridFile = Annotated[Path, typer.Argument(metavar="GRID.yaml", exists=True, dir_okay=False, help="a grid, as in recipes/")]
-GridId = Annotated[str, typer.Argument(metavar="GRID", help="a grid's id, or enough of its first digits")]
-Server = Annotated[str, typer.Option(envvar="NOISEGRID_SERVER", help="address of the service")]
 DataDir = Annotated[Path | None, typer.Option(envvar="NOISEGRID_DATA_DIR", help="where the service keeps all that it has")]
 
 
@@ -73,7 +83,7 @@ def submit(
     from server.watch import watch
     from trainables.grid_files import read_mapping
 
-    with inputs_from(grid_file), _connected(server) as client:
+    with inputs_from(grid_file), connected(server) as client:
         grid, is_new = client.create_grid(read_mapping(grid_file))
         console.print(
             f"grid {grid.grid_id} {'with' if is_new else 'was there already, with'} {grid.num_runs:,} runs: {client.page(grid.grid_id)}"
@@ -98,7 +108,7 @@ def validate(grid_file: GridFile, max_runs: Annotated[int, typer.Option(min=1, h
 @command(app, "list", example="list")
 def list_grids(server: Server = DEFAULT_SERVER) -> None:
     """Show every grid, newest first."""
-    with _connected(server) as client:
+    with connected(server) as client:
         grids = list(client.grids())
     if not grids:
         console.print("no grids yet: `noisegrid submit recipes/demo.yaml` makes one")
@@ -115,7 +125,7 @@ def show(grid: GridId, server: Server = DEFAULT_SERVER) -> None:
     from server.results import best_treatments, finished_cells, result_table, shown
     from server.watch import runs_text, time_left
 
-    with _connected(server) as client:
+    with connected(server) as client:
         view = client.grid(client.find_grid(grid))
         cells = finished_cells(view.factors, client.runs(view.grid_id))
         console.print(f"[bold]{view.name}[/bold]  {view.grid_id}  {view.state}  {client.page(view.grid_id)}", soft_wrap=True)
@@ -136,7 +146,7 @@ def runs(
     """Show a grid's runs: state, epoch, and test accuracy of the last epoch."""
     from dashboard.figures.groups import short_name
 
-    with _connected(server) as client:
+    with connected(server) as client:
         grid_id = client.find_grid(grid)
         if csv:
             sys.stdout.write(client.runs_csv(grid_id))
@@ -161,7 +171,7 @@ def cancel(
     """Cancel a grid's unfinished runs, or one run. `resume` takes them up again."""
     from server.client import ServiceError
 
-    with _connected(server) as client:
+    with connected(server) as client:
         try:
             grid = client.cancel_grid(client.find_grid(grid_or_run))
             console.print(f"grid {grid.grid_id} is {grid.state}")
@@ -175,7 +185,7 @@ def cancel(
 @command(app, example="resume 3f2a")
 def resume(grid: GridId, server: Server = DEFAULT_SERVER) -> None:
     """Queue a grid's failed and cancelled runs again; each goes on from its last checkpoint."""
-    with _connected(server) as client:
+    with connected(server) as client:
         view = client.resume_grid(client.find_grid(grid))
         console.print(f"grid {view.grid_id} is {view.state}: {client.page(view.grid_id)}")
 
@@ -189,7 +199,7 @@ def logs(
     """Print the log of a grid's driver."""
     from server.watch import follow_log
 
-    with _connected(server) as client:
+    with connected(server) as client:
         for text in follow_log(client, client.find_grid(grid), follow):
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -209,7 +219,7 @@ def figure(
 
     try:
         check_suffix(out)
-        with _connected(server) as client:
+        with connected(server) as client:
             write_figure(client.figure(client.find_grid(grid), kind, metric=metric, selection=selection), out)
     except (ValueError, RuntimeError, OSError) as error:
         raise failure(str(error)) from None
@@ -267,37 +277,11 @@ def demo(
     from server.hosting import HostingError
 
     try:
-        with _service_errors():
+        with service_errors():
             code = run_demo(port, data_dir, fresh=fresh, exit_when_done=exit_when_done, console=console)
     except HostingError as error:
         raise failure(str(error)) from None
     raise typer.Exit(code)
-
-
-@contextmanager
-def _connected(server: str) -> "Iterator[Client]":
-    from server.client import Client
-
-    with _service_errors(), Client(server) as client:
-        yield client
-
-
-@contextmanager
-def _service_errors() -> Iterator[None]:
-    """Says in a line what the service would not or could not do; 2 where it found problems in the input."""
-    from server.client import ServiceError
-
-    try:
-        yield
-    except ServiceError as error:
-        if not error.problems:
-            raise failure(str(error)) from None
-        raise failure(str(error), [_problem_line(problem) for problem in error.problems], EXIT_INVALID) from None
-
-
-def _problem_line(problem: dict[str, Any]) -> str:
-    path, message = problem.get("path", ""), problem.get("message", "")
-    return f"{path}: {message}" if path else message
 
 
 def _factor_table(grid: "Grid") -> Table:

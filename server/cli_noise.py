@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from server.terminal import DEFAULT_DATASET_ROOT, DatasetRoot, command, console, failure, inputs_from, new_table
+from server.terminal import (
+    DEFAULT_DATASET_ROOT,
+    DEFAULT_SERVER,
+    DatasetRoot,
+    Server,
+    command,
+    connected,
+    console,
+    failure,
+    inputs_from,
+    new_table,
+)
 from spec.problems import InvalidInputError
 
 if TYPE_CHECKING:
@@ -146,6 +157,20 @@ def export(
     console.print(f"wrote {out}: {content.card.num_examples:,} labels", soft_wrap=True)
 
 
+@command(noise_app, group="noise ", example="ledger\nledger --server http://lab:8642")
+def ledger(server: Server = DEFAULT_SERVER) -> None:
+    """Show every label vector that a run of the service was given, last used first, and how many runs and grids used it."""
+    with connected(server) as client:
+        entries = list(client.labels())
+    table = new_table("labels", "data set", "noise", "seed", "realised", "corrupt", "runs", "grids", wrapped="noise")
+    for entry in entries:
+        noise = ", ".join(str(value) for value in entry.noise.values() if value is not None)
+        corrupt = f"{entry.num_corrupt:,} of {entry.num_examples:,}"
+        facts = (entry.dataset["name"], noise, entry.label_seed, f"{entry.realised_rate:.5f}", corrupt, entry.num_runs, entry.num_grids)
+        table.add_row(entry.noisy_hash[:16], *map(str, facts))
+    console.print(table if entries else "no labels yet: a run's are noted when it starts")
+
+
 @contextmanager
 def _in_a_line() -> Iterator[None]:
     """Says what is wrong with a file or a data set in one line."""
@@ -165,7 +190,7 @@ def _data_set(dataset: str, data: Path) -> "tuple[NamedParams, CleanLabels]":
     with inputs_from("--dataset"):
         params = read_part(dataset, DATASETS)
     root = data.expanduser().absolute()
-    return params, clean_labels(params, root)
+    return params, clean_labels(DATASETS[params.name](params, root), params, root)
 
 
 def _read(file: Path, dataset: str | None, column: str, clean_column: str | None, data: Path) -> "LabelFile":

@@ -14,7 +14,21 @@ from typing import Any, Self, TypeVar
 import httpx
 from pydantic import BaseModel
 
-from server.views import CreatedGrid, GridPage, GridSummary, GridView, Health, LogText, RunPage, RunSummary, RunView
+from server.views import (
+    CreatedGrid,
+    GridComparison,
+    GridPage,
+    GridSearch,
+    GridSummary,
+    GridView,
+    Health,
+    LabelEntry,
+    LabelPage,
+    LogText,
+    RunPage,
+    RunSummary,
+    RunView,
+)
 
 DEFAULT_SERVER = "http://127.0.0.1:8642"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -115,6 +129,22 @@ class Client:
     def log(self, grid_id: str, after: int = 0) -> LogText:
         """The driver's log from a position on."""
         return self._view(LogText, "GET", f"/api/grids/{grid_id}/logs", params={"after": after})
+
+    def comparison(self, grid_id: str) -> GridComparison:
+        """A grid's results beside published ones."""
+        return self._view(GridComparison, "GET", f"/api/grids/{grid_id}/compare")
+
+    def search_report(self, grid_id: str) -> GridSearch:
+        """What a grid's noisy validation split chooses."""
+        return self._view(GridSearch, "GET", f"/api/grids/{grid_id}/search")
+
+    def labels(self) -> Iterator[LabelEntry]:
+        """Every label vector that a run was given, last used first."""
+        offset, total = 0, 1
+        while offset < total:
+            page = self._view(LabelPage, "GET", "/api/labels", params={"offset": offset, "limit": PAGE_SIZE})
+            yield from page.labels
+            offset, total = offset + max(1, len(page.labels)), page.total
 
     def figure(self, grid_id: str, kind: str, **options: str | None) -> dict[str, Any]:
         """A Plotly figure as JSON values; `metric` and `selection` as in docs/rest.md."""

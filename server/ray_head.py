@@ -3,6 +3,7 @@
 It is locked with a token: Ray's own ports listen on all interfaces, and whoever reaches them may run code.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -45,6 +46,8 @@ class RayHead:
     pid: int
     # Clock ticks since boot: another process with the same id has another.
     started: int
+    # The file with its token; every process that it started knows it by that.
+    token_path: str
 
     @property
     def alive(self) -> bool:
@@ -57,13 +60,16 @@ class RayHead:
 
     def stop(self) -> None:
         """End it, with all that runs on it."""
-        if not self.alive:
-            return
-        os.kill(self.pid, signal.SIGTERM)
-        if not _wait_for(lambda: not self.alive, STOP_SECONDS):
-            # It leads a session of its own, and Ray's processes are told by the kernel when it is gone.
-            os.kill(self.pid, signal.SIGKILL)
-            _wait_for(lambda: not self.alive, STOP_SECONDS)
+        if self.alive:
+            os.kill(self.pid, signal.SIGTERM)
+            if not _wait_for(lambda: not self.alive, STOP_SECONDS):
+                # It leads a session of its own, and Ray's processes are told by the kernel when it is gone.
+                os.kill(self.pid, signal.SIGKILL)
+                _wait_for(lambda: not self.alive, STOP_SECONDS)
+        # A job's driver would look for its lost Ray for minutes.
+        for pid in _processes_with(f"RAY_AUTH_TOKEN_PATH={self.token_path}"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def find_head(data_dir: Path) -> RayHead | None:
@@ -99,6 +105,7 @@ def stop_embedded(data_dir: Path) -> bool:
     head = find_head(data_dir)
     if head is not None:
         head.stop()
+        shutil.rmtree(head.temp_dir, ignore_errors=True)
     (data_dir / "ray.json").unlink(missing_ok=True)
     return head is not None
 
@@ -142,6 +149,17 @@ def process_start(pid: int) -> int | None:
     return None if fields[0] == "Z" else int(fields[19])
 
 
+def _processes_with(variable: str) -> list[int]:
+    """Our own processes that have this environment variable (NAME=VALUE)."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        # Other people's cannot be read, and any may end meanwhile.
+        with contextlib.suppress(OSError):
+            if variable.encode() in environ.read_bytes().split(b"\0"):
+                found.append(int(environ.parent.name))
+    return found
+
+
 def _start_once(data_dir: Path, folder: Path, num_cpus: int | None, unwanted: Callable[[], bool]) -> RayHead:
     gcs, dashboard, agent, client = free_ports(4)
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--temp-dir={folder}"]
@@ -155,7 +173,8 @@ def _start_once(data_dir: Path, folder: Path, num_cpus: int | None, unwanted: Ca
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=data_dir, env=_environment(data_dir), start_new_session=True
         )
-    head = RayHead(f"http://127.0.0.1:{dashboard}", str(folder), process.pid, process_start(process.pid) or 0)
+    started = process_start(process.pid) or 0
+    head = RayHead(f"http://127.0.0.1:{dashboard}", str(folder), process.pid, started, str(token_file(data_dir)))
     # At once: a service that dies while Ray starts must not leave a Ray that nobody knows.
     _remember(head, data_dir)
     _wait_for(lambda: process.poll() is not None or unwanted() or is_up(head, data_dir), START_SECONDS)

@@ -20,10 +20,27 @@ from server.histories import Histories, Measured
 from server.lifecycle import Progress, advance
 from server.run_table import SUMMARY_COLUMNS, RunQuery, in_order, matches
 from server.tables import CellRow, EpochRow, GridRow, RunRow, SequenceRow
-from server.views import Factor, GridChange, GridPage, GridState, GridSummary, GridView, Records, RunPage, RunSummary, RunView
+from server.views import (
+    Factor,
+    GridChange,
+    GridPage,
+    GridState,
+    GridSummary,
+    GridView,
+    LabelEntry,
+    LabelOrigin,
+    LabelPage,
+    LabelUse,
+    LabelView,
+    Records,
+    RunPage,
+    RunSummary,
+    RunView,
+)
 from spec.grid import MAX_PROBLEMS, Grid, Resources
 from spec.problems import InvalidInputError, Problem
-from spec.records import BatchReply, EpochRecord, RecordBatch, RunState, Work, WorkItem
+from spec.records import BatchReply, EpochRecord, LabelCard, RecordBatch, RunState, Work, WorkItem
+from spec.summary import Summary
 
 Result = TypeVar("Result")
 # One metric of one run after one epoch: run, epoch, value.
@@ -79,6 +96,17 @@ class CellFactors(NamedTuple):
 
     run_id: str
     factors: dict[str, Any]
+
+
+class RunFacts(NamedTuple):
+    """A run of a grid with all that decided its numbers, and the little that they come to."""
+
+    run_id: str
+    state: RunState
+    config: dict[str, Any]
+    labels: LabelCard | None
+    num_validation: int | None
+    summary: Summary | None
 
 
 class Changes(NamedTuple):
@@ -270,6 +298,30 @@ class Store:
         with self._engine.connect() as connection:
             return [CellFactors(run_id, factors) for run_id, factors in connection.execute(query)]
 
+    def run_facts(self, grid_id: str) -> list[RunFacts]:
+        """A grid's runs in order, with their whole configurations and label cards.
+
+        Raises:
+            UnknownIdError: there is no such grid.
+        """
+        columns = (self._state().label("state"), RunRow.config, RunRow.labels, RunRow.num_validation, RunRow.summary)
+        query = select(RunRow.run_id, *columns).join(CellRow, CellRow.run_id == RunRow.run_id)
+        query = query.where(CellRow.grid_id == grid_id).order_by(CellRow.position)
+        with self._engine.connect() as connection:
+            _grid_row(connection, grid_id)
+            rows = connection.execute(query).all()
+        return [
+            RunFacts(
+                row.run_id,
+                RunState(row.state),
+                row.config,
+                row.labels and LabelCard.model_validate(row.labels),
+                row.num_validation,
+                row.summary and Summary.model_validate(row.summary),
+            )
+            for row in rows
+        ]
+
     def sweep_lost(self) -> int:
         """Mark the running runs that were not heard of for too long; gives their number."""
         silent = (RunRow.state == RunState.RUNNING) & (RunRow.heard_at < time.time() - self._lost_after_seconds)
@@ -336,6 +388,35 @@ class Store:
             values: Sequence[Any] = connection.execute(query).all()
         # A later attempt's value follows an earlier one's and takes its place.
         return list({value[:2]: value for value in values}.values()) if has_repeats else values
+
+    # Labels
+
+    def label_page(self, offset: int, limit: int) -> LabelPage:
+        """The label vectors that runs were given, last used first."""
+        used = select(RunRow.noisy_hash, func.max(RunRow.started_at).label("last")).where(RunRow.noisy_hash.is_not(None))
+        used = used.group_by(RunRow.noisy_hash)
+        newest = used.order_by(func.max(RunRow.started_at).desc(), RunRow.noisy_hash).offset(offset).limit(limit)
+        with self._engine.connect() as connection:
+            total = connection.scalar(select(func.count()).select_from(used.subquery())) or 0
+            hashes = [str(noisy_hash) for noisy_hash, _ in connection.execute(newest)]
+            entries = {row.noisy_hash: _label_entry(row) for row in connection.execute(_label_rows(hashes))}
+        return LabelPage(total=total, offset=offset, limit=limit, labels=[entries[noisy_hash] for noisy_hash in hashes])
+
+    def labels(self, noisy_hash: str) -> LabelView:
+        """A label vector: what was measured of it, what made it, and which grids used it.
+
+        Raises:
+            UnknownIdError: no run was given it.
+        """
+        with self._engine.connect() as connection:
+            if (row := connection.execute(_label_rows([noisy_hash])).first()) is None:
+                raise UnknownIdError("label vector", noisy_hash)
+            configs = connection.scalars(select(RunRow.config).where(RunRow.noisy_hash == noisy_hash).order_by(RunRow.started_at))
+            origins = _label_origins(configs)
+            uses = connection.execute(_label_uses(noisy_hash)).all()
+        card = LabelCard.model_validate(row.labels)
+        grids = [LabelUse(grid_id=use.grid_id, name=use.name, num_runs=use.num_runs) for use in uses]
+        return LabelView(**dict(_label_entry(row)), card=card, rate_by_class=card.rate_by_class, origins=origins, grids=grids)
 
     # Events
 
@@ -521,6 +602,58 @@ def _run_summaries(rows: Iterable[Any]) -> list[RunSummary]:
 
 def _portions(ids: Sequence[str]) -> Iterable[Sequence[str]]:
     return (ids[start : start + MAX_IDS] for start in range(0, len(ids), MAX_IDS))
+
+
+def _label_rows(hashes: Sequence[str]) -> Select[Any]:
+    """Of each label vector: one run that was given it, and how many runs and grids were."""
+    given = (
+        select(
+            RunRow.noisy_hash,
+            func.min(RunRow.run_id).label("run_id"),
+            func.count(RunRow.run_id.distinct()).label("num_runs"),
+            func.count(CellRow.grid_id.distinct()).label("num_grids"),
+        )
+        .join(CellRow, CellRow.run_id == RunRow.run_id)
+        .where(RunRow.noisy_hash.in_(hashes))
+        .group_by(RunRow.noisy_hash)
+        .subquery()
+    )
+    columns = (RunRow.noisy_hash, RunRow.config, RunRow.labels, given.c.num_runs, given.c.num_grids)
+    return select(*columns).join(given, given.c.run_id == RunRow.run_id)
+
+
+def _label_uses(noisy_hash: str) -> Select[str, str, int]:
+    """The grids that hold runs with a label vector, newest first."""
+    return (
+        select(GridRow.grid_id, GridRow.name, func.count().label("num_runs"))
+        .join(CellRow, CellRow.grid_id == GridRow.grid_id)
+        .join(RunRow, RunRow.run_id == CellRow.run_id)
+        .where(RunRow.noisy_hash == noisy_hash)
+        .group_by(GridRow.grid_id, GridRow.name, GridRow.created_at)
+        .order_by(GridRow.created_at.desc(), GridRow.grid_id)
+    )
+
+
+def _label_entry(row: Any) -> LabelEntry:
+    card = LabelCard.model_validate(row.labels)
+    facts = card.model_dump(
+        include={"noisy_hash", "clean_hash", "noise_rate", "realised_rate", "num_examples", "num_corrupt", "num_replaced"}
+    )
+    return LabelEntry(**facts, **_drawn_by(row.config), num_runs=row.num_runs, num_grids=row.num_grids)
+
+
+def _label_origins(configs: Iterable[dict[str, Any]]) -> list[LabelOrigin]:
+    """Each generator and seed among runs' configurations, and how many runs have it."""
+    origins: dict[str, LabelOrigin] = {}
+    for config in configs:
+        drawn = _drawn_by(config)
+        origin = origins.setdefault(json.dumps(drawn, sort_keys=True), LabelOrigin(**drawn, num_runs=0))
+        origin.num_runs += 1
+    return list(origins.values())
+
+
+def _drawn_by(config: dict[str, Any]) -> dict[str, Any]:
+    return {"dataset": config["dataset"], "noise": config["noise"], "label_seed": config["seeds"]["label"]}
 
 
 # Changes: each runs in the writer's thread, in a savepoint of its own.

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,12 +12,19 @@ from rich.table import Table
 
 from spec.problems import InvalidInputError
 
+if TYPE_CHECKING:
+    from server.client import Client
+
 EXIT_FAILED = 1
 EXIT_INVALID = 2
 
 # A pipe has no width: nothing is cut or wrapped there.
 console = Console(width=None if sys.stdout.isatty() else 200)
 errors = Console(stderr=True)
+
+DEFAULT_SERVER = "http://127.0.0.1:8642"
+GridId = Annotated[str, typer.Argument(metavar="GRID", help="a grid's id, or enough of its first digits")]
+Server = Annotated[str, typer.Option(envvar="NOISEGRID_SERVER", help="address of the service")]
 
 DatasetRoot = Annotated[Path, typer.Option("--data", envvar="NOISEGRID_DATASET_ROOT", help="where data sets lie")]
 DEFAULT_DATASET_ROOT = Path("~/.noisegrid/datasets")
@@ -46,6 +53,33 @@ def inputs_from(source: Path | str) -> Iterator[None]:
         raise failure(f"{source}: {count}", [str(problem) for problem in error.problems], EXIT_INVALID) from None
     except OSError as error:
         raise failure(f"{source}: {error.strerror or error}") from None
+
+
+@contextmanager
+def connected(server: str) -> "Iterator[Client]":
+    """A client of the service; what it would not or could not do is said in a line."""
+    from server.client import Client
+
+    with service_errors(), Client(server) as client:
+        yield client
+
+
+@contextmanager
+def service_errors() -> Iterator[None]:
+    """Says in a line what the service would not or could not do; 2 where it found problems in the input."""
+    from server.client import ServiceError
+
+    try:
+        yield
+    except ServiceError as error:
+        if not error.problems:
+            raise failure(str(error)) from None
+        raise failure(str(error), [_problem_line(problem) for problem in error.problems], EXIT_INVALID) from None
+
+
+def _problem_line(problem: dict[str, Any]) -> str:
+    path, message = problem.get("path", ""), problem.get("message", "")
+    return f"{path}: {message}" if path else message
 
 
 def new_table(*titles: str, wrapped: str = "") -> Table:

@@ -5,6 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from dashboard.compare import Comparison
+from dashboard.search_report import SearchOutcome
 from spec.grid import Role
 from spec.records import LabelCard, RunState
 from spec.summary import Summary
@@ -159,6 +161,72 @@ class GridWarnings(BaseModel):
     """What a reader must know before comparing a grid's means, a sentence each."""
 
     warnings: list[str]
+
+
+class GridComparison(BaseModel):
+    """A grid's results beside published ones."""
+
+    grid_id: str
+    comparisons: list[Comparison]
+
+
+class GridSearch(BaseModel):
+    """What a noisy validation split chooses, condition by condition and model by model."""
+
+    grid_id: str
+    outcomes: list[SearchOutcome]
+
+
+class LabelOrigin(BaseModel):
+    """One way that runs came by a label vector: its generator and seed."""
+
+    dataset: dict[str, Any]
+    noise: dict[str, Any]
+    label_seed: int
+    num_runs: int
+
+
+class LabelUse(BaseModel):
+    """A grid whose runs were given a label vector."""
+
+    grid_id: str
+    name: str
+    num_runs: int
+
+
+class LabelEntry(BaseModel):
+    """A label vector in the ledger, known by the hash of what its examples were given."""
+
+    noisy_hash: str
+    clean_hash: str
+    dataset: dict[str, Any]
+    noise: dict[str, Any] = Field(description="the generator and its parameters; where several made the same labels, one of them")
+    label_seed: int
+    noise_rate: float | None = Field(description="nominal")
+    realised_rate: float
+    num_examples: int
+    num_corrupt: int
+    num_replaced: int
+    num_runs: int
+    num_grids: int
+
+
+class LabelView(LabelEntry):
+    """A label vector, whole."""
+
+    card: LabelCard
+    rate_by_class: list[float | None] = Field(description="realised rate of each clean class; None for one without examples")
+    origins: list[LabelOrigin] = Field(description="every generator and seed that made it: a file and what it was made from are two")
+    grids: list[LabelUse]
+
+
+class LabelPage(BaseModel):
+    """A page of the ledger, last used first; `total` counts all label vectors."""
+
+    total: int
+    offset: int
+    limit: int
+    labels: list[LabelEntry]
 
 
 class Health(BaseModel):

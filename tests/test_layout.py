@@ -46,7 +46,7 @@ FENCED = {
     "sqlalchemy": {"server"},
     "alembic": {"server"},
     "uvicorn": {"server"},
-    "typer": {"server.cli", "server.cli_noise", "server.terminal"},
+    "typer": {"server.cli", "server.cli_compare", "server.cli_noise", "server.terminal"},
     "plotly": {"dashboard.figures", "server.routes"},
     "pandas": {"dashboard.figures", "server.routes"},
 }

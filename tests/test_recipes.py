@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.compare import OurRun, Verdict, compare
+from dashboard.published.noise_against_noise import CELLS
 from spec.grid import expand
+from spec.records import RunState
 from spec.run import RunConfig as Run
 from trainables.grid_files import read_spec
 from trainables.parts import RunConfig
@@ -40,7 +43,7 @@ def test_the_demo_asks_what_the_readme_says():
 
 
 def runs_replaced(run: Run) -> int:
-    """Runs that evaluate one model each would need for this one: SLN and SLN-MO are two, CE and label correction are reported of one model."""
+    """Runs with one evaluated model each that this one stands for: SLN and SLN-MO are two; CE and LC are reported of one model."""
     method = run.method.model_dump()
     is_sln = method["sigma"] > 0 and method["correct_from"] is None
     return 2 if is_sln else 1
@@ -54,3 +57,10 @@ def test_recipe_replaces_the_published_runs_that_its_header_says(path: Path):
     # The ablation and the searches looked at the raw model alone.
     one_model = "correct_from" not in path.read_text()
     assert int(header[1]) == (len(runs) if one_model else sum(map(runs_replaced, runs)))
+
+
+def test_every_published_result_has_a_run_with_its_protocol_and_labels():
+    grids = [expand(read_spec(path), RunConfig, max_runs=100) for path in NOISE_AGAINST_NOISE]
+    runs = [OurRun(cell.run.resolved(), RunState.QUEUED, None, None) for grid in grids for cell in grid.cells]
+    awaited = [comparison.published for comparison in compare(runs, CELLS) if comparison.verdict is Verdict.WAITING]
+    assert [cell for cell in CELLS if cell not in awaited] == []

@@ -131,11 +131,18 @@ class Progress:
         """Note a run's end. One whose process died for good could not say so itself."""
         folder = self._job.run_folder(run_id)
         if death is not None:
-            with RecordFile(folder, run_id) as record:
-                record.abandoned(f"its process died, again and again; the last time: {death.strip().splitlines()[-1]}", death[-4000:])
+            self._record_death(run_id, folder, death)
         state, text = _last_words(folder)
         self._states.append(state)
         _say(f"[{len(self._states)}/{self._num_runs}] {run_id} {state}: {text}")
+
+    def _record_death(self, run_id: str, folder: Path, death: str) -> None:
+        try:
+            with RecordFile(folder, run_id, lock_seconds=5) as record:
+                record.abandoned(f"its process died, again and again; the last time: {death.strip().splitlines()[-1]}", death[-4000:])
+        except RuntimeError as error:
+            # Somebody else trains it, and will say how it ends.
+            _say(f"run {run_id}: {error}")
 
     def summary(self) -> int:
         """Say how many ended how; gives the exit code."""

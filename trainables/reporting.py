@@ -85,7 +85,8 @@ class NullReporter:
 class RecordFile:
     """A run's messages, one JSON line each, on disk when a method returns.
 
-    One process at a time holds a run's file: a second one waits until the first is gone.
+    One process at a time holds a run's file: a second one waits until the first is gone. `attempts` is how many there
+    were before, as far as the service knows.
 
     Raises:
         RuntimeError: another process still holds the file after `lock_seconds`.
@@ -93,7 +94,7 @@ class RecordFile:
 
     stop_requested = False
 
-    def __init__(self, folder: Path, run_id: str, lock_seconds: float = LOCK_SECONDS) -> None:
+    def __init__(self, folder: Path, run_id: str, lock_seconds: float = LOCK_SECONDS, attempts: int = 0) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.run_id = run_id
@@ -104,7 +105,8 @@ class RecordFile:
             self._file.close()
             raise
         _cut_torn_line(folder / RECORDS)
-        self._last_attempt = max((message.get("attempt", 0) for message in messages_in(folder)), default=0)
+        # Earlier attempts may have run elsewhere, and have left nothing here.
+        self._last_attempt = max([attempts, *(message.get("attempt", 0) for message in messages_in(folder))])
         self.attempt = self._last_attempt + 1
 
     def started(
@@ -163,8 +165,10 @@ class RecordFile:
 class HttpReporter(RecordFile):
     """A record file whose lines a thread sends to the service as they come; what cannot be sent waits in the file."""
 
-    def __init__(self, folder: Path, run_id: str, service: "Service", grid_id: str, lock_seconds: float = LOCK_SECONDS) -> None:
-        super().__init__(folder, run_id, lock_seconds)
+    def __init__(
+        self, folder: Path, run_id: str, service: "Service", grid_id: str, lock_seconds: float = LOCK_SECONDS, attempts: int = 0
+    ) -> None:
+        super().__init__(folder, run_id, lock_seconds, attempts)
         self._outbox = Outbox(folder, service, grid_id)
         self._cancelled = threading.Event()
         self._news = threading.Event()

@@ -55,8 +55,9 @@ class Job:
         """The run's own folder: a run is one thing, whatever number of grids hold it."""
         return self.out / run_id
 
-    def reporter(self, run_id: str) -> HttpReporter:
-        return HttpReporter(self.run_folder(run_id), run_id, Service(self.server, self.token), self.grid_id)
+    def reporter(self, item: WorkItem) -> HttpReporter:
+        service = Service(self.server, self.token)
+        return HttpReporter(self.run_folder(item.run_id), item.run_id, service, self.grid_id, attempts=item.attempts)
 
 
 class TuneReporter:
@@ -90,7 +91,7 @@ def run_one(config: dict[str, Any], job: Job) -> dict[str, str]:
     item = WorkItem.model_validate_json(config["run"])
     torch.set_num_threads(job.resources.cpus_per_worker)
     world = World.alone(_device(job.resources))
-    with job.reporter(item.run_id) as reporter:
+    with job.reporter(item) as reporter:
         try:
             state = execute(_bound(item), Folders(job.data, job.run_folder(item.run_id)), TuneReporter(reporter), world)
         except Exception as error:
@@ -116,9 +117,9 @@ def run_distributed(config: dict[str, Any], job: Job) -> dict[str, str]:
             _trainer(item, job).fit()
         except TrainingFailedError as error:
             if failure := _read_failure(folder):
-                return _fail(job, item.run_id, failure["error"], failure["log_tail"])
+                return _fail(job, item, failure["error"], failure["log_tail"])
             if deaths == MAX_DEATHS:
-                return _fail(job, item.run_id, f"its workers died {deaths + 1} times; the last time: {_last_line(str(error))}", str(error))
+                return _fail(job, item, f"its workers died {deaths + 1} times; the last time: {_last_line(str(error))}", str(error))
         else:
             return {"state": RunState.DONE}
     raise AssertionError("unreachable")
@@ -159,7 +160,7 @@ def run_worker(config: dict[str, Any]) -> None:
     item, job = WorkItem.model_validate_json(config["item"]), config["job"]
     torch.set_num_threads(job.resources.cpus_per_worker)
     folder = job.run_folder(item.run_id)
-    with _first_worker_reporter(distributed.get_rank(), job, item.run_id) as reporter:
+    with _first_worker_reporter(distributed.get_rank(), job, item) as reporter:
         try:
             state = execute(_bound(item), Folders(job.data, folder), reporter, World.distributed(_device(job.resources)))
         except Exception as error:
@@ -236,16 +237,16 @@ def _device(resources: Resources) -> "torch.device":
 
 
 @contextmanager
-def _first_worker_reporter(rank: int, job: Job, run_id: str) -> Iterator[Reporter]:
+def _first_worker_reporter(rank: int, job: Job, item: WorkItem) -> Iterator[Reporter]:
     if rank > 0:
         yield NullReporter()
         return
-    with job.reporter(run_id) as reporter:
+    with job.reporter(item) as reporter:
         yield reporter
 
 
-def _fail(job: Job, run_id: str, error: str, tail: str) -> dict[str, str]:
-    with job.reporter(run_id) as reporter:
+def _fail(job: Job, item: WorkItem, error: str, tail: str) -> dict[str, str]:
+    with job.reporter(item) as reporter:
         reporter.abandoned(error, tail)
     return {"state": RunState.FAILED}
 

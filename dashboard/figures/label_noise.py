@@ -24,6 +24,8 @@ def noise_title(labels: LabelCard) -> str:
     """Nominal against realised rate, e.g. `symmetric: nominal 40 %, realised 40.026 % (20,013 of 50,000)`."""
     nominal = "recorded" if labels.noise_rate is None else f"nominal {100 * labels.noise_rate:g} %"
     counted = f"{labels.num_corrupt:,} of {labels.num_examples:,} labels wrong"
+    if labels.num_replaced:
+        counted += f", {labels.num_replaced:,} of them because the image is one of {labels.replaced_from}"
     return f"{labels.noise}: {nominal}, realised {100 * labels.realised_rate:.3f} %<br><sup>{counted}</sup>"
 
 

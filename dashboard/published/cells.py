@@ -1,5 +1,6 @@
 """What a published result is: a figure, how it came about, and how far one may be from it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +15,13 @@ class Labels(BaseModel):
     noise: str = Field(description="symmetric, asymmetric, dependent, openset, or real")
     rate: float | None = Field(None, description="nominal; None where nobody knows")
     sha256: str | None = Field(None, description="of the published file; None where there is none")
+    generator: dict[str, Any] | None = Field(None, description="the `noise` of a run that draws exactly these labels")
     noisy_hash: str | None = Field(None, description="of the labels themselves, as in a run's label card; None: drawn anew for each run")
+
+    def are_drawn_by(self, noise: Mapping[str, Any]) -> bool:
+        """Whether a run with this `noise` surely has these labels."""
+        is_file = self.sha256 is not None and self.sha256 == noise.get("sha256") and noise.get("column") == "label_noisy"
+        return is_file or (self.generator is not None and self.generator == noise)
 
 
 class PublishedCell(BaseModel):

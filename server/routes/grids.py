@@ -76,7 +76,8 @@ def create_grid(
         response.status_code = status.HTTP_200_OK
     elif not external:
         _launch(state, grid.grid_id)
-    token = state.tokens.of(grid.grid_id) if external else None
+    # A grid that the service launches has a driver already: a second one would only wait for it.
+    token = state.tokens.of(grid.grid_id) if external and state.store.is_external(grid.grid_id) else None
     return CreatedGrid(**dict(state.store.grid(grid.grid_id)), token=token)
 
 

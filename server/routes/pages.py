@@ -2,11 +2,11 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jinja2
 import plotly
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import HTMLResponse, RedirectResponse
 
@@ -21,6 +21,7 @@ from server.views import RunView
 
 TEMPLATES = Path(dashboard.__file__).parent / "templates"
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+LABELS_ON_A_PAGE = 50
 
 # Plotly writes style attributes and a style element; scripts come from files only.
 POLICY = (
@@ -54,6 +55,16 @@ def read_grid_page(grid_id: str, store: StoreDep) -> HTMLResponse:
     return _page("grid.html", data=jsonable_encoder(data))
 
 
+@router.get("/grids/{grid_id}/compare")
+def read_compare_page(grid_id: str, store: StoreDep) -> HTMLResponse:
+    try:
+        grid = store.grid(grid_id)
+    except UnknownIdError as error:
+        return _missing(error)
+    is_searched = any(run.config["split"]["validation"] for run in store.run_facts(grid_id))
+    return _page("compare.html", data={"grid_id": grid_id, "name": grid.name, "is_searched": is_searched})
+
+
 @router.get("/runs/{run_id}")
 def read_run_page(run_id: str, store: StoreDep) -> HTMLResponse:
     try:
@@ -64,6 +75,19 @@ def read_run_page(run_id: str, store: StoreDep) -> HTMLResponse:
     panels = [{"title": title, "metrics": metrics} for title, metrics in PANELS.items()]
     data = {"run": run, "panels": panels, "colors": METRIC_COLORS, "metric_titles": METRIC_TITLES}
     return _page("run.html", data=jsonable_encoder(data), grid_name=grid.name, title=_run_title(run, store))
+
+
+@router.get("/labels")
+def read_labels_page(store: StoreDep, offset: Annotated[int, Query(ge=0)] = 0) -> HTMLResponse:
+    return _page("labels.html", page=store.label_page(offset, LABELS_ON_A_PAGE))
+
+
+@router.get("/labels/{noisy_hash}")
+def read_label_page(noisy_hash: str, store: StoreDep) -> HTMLResponse:
+    try:
+        return _page("label.html", labels=store.labels(noisy_hash))
+    except UnknownIdError as error:
+        return _missing(error)
 
 
 @router.get("/static/{version}/{name:path}")

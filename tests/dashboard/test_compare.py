@@ -107,6 +107,29 @@ def test_labels_drawn_anew_for_each_seed_are_not_a_published_set():
     assert found.reasons == ["labels: ours 2 draws, published a.csv (hash aaaaaaaa)"]
 
 
+def test_labels_of_finished_runs_decide_and_not_those_still_to_be_drawn():
+    noise = {"name": "symmetric", "rate": 0.4}
+    runs = [run(noise=noise), run(seed=1, noise=noise, state=RunState.QUEUED, noisy_hash=None)]
+    assert averaged(runs, published()).verdict is Verdict.WITHIN
+
+
+def test_a_finished_run_that_never_said_its_labels_is_refused():
+    found = averaged([run(noisy_hash=None)], published())
+    assert found.reasons == ["labels: ours not known, published a.csv (hash aaaaaaaa)"]
+
+
+def test_labels_are_known_before_the_first_run_where_the_generator_is_pinned():
+    generator = {"name": "re_sln", "mode": "sym", "rate": 0.4, "seed": 123}
+    file, drawn = published(), published(noisy_hash=OTHER)
+    drawn = drawn.model_copy(update={"labels": drawn.labels.model_copy(update={"generator": generator})})
+    queued = run(state=RunState.QUEUED, noisy_hash=None, noise=generator)
+    found = averaged([queued], file, drawn)
+    assert (found.verdict, found.published) == (Verdict.WAITING, drawn)
+    other = drawn.model_copy(update={"source": "re-sln"})
+    verdicts = {c.published.source: c.verdict for c in compare([queued], [file, other]) if c.published and c.ours.method == "SLN-MO"}
+    assert verdicts == {"paper": Verdict.REFUSED, "re-sln": Verdict.WAITING}
+
+
 def test_published_labels_that_nobody_knows_cannot_be_others():
     found = averaged([run(noise={"name": "symmetric", "rate": 0.4})], published(noisy_hash=None))
     assert found.verdict is Verdict.WITHIN

@@ -94,11 +94,12 @@ def test_label_files_are_those_that_are_named(name: str, shared_data: Path):
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize(("dataset", "num_classes"), [("cifar10", 10), ("cifar100", 100)])
-@pytest.mark.parametrize("mode", ["sym", "asym"])
-def test_custom_labels_are_those_that_noise_re_sln_draws(dataset: str, num_classes: int, mode: str, shared_data: Path):
+@pytest.mark.parametrize("name", [name for name, labels in LABELS.items() if labels.generator])
+def test_custom_labels_are_those_that_noise_re_sln_draws(name: str, shared_data: Path):
+    dataset, labels = name.partition("-")[0], LABELS[name]
     rows = read(shared_data / "sln_labels" / f"{dataset}-sym0.4.csv")
-    names = CIFAR10 if num_classes == 10 else [str(label) for label in range(num_classes)]
-    clean = CleanLabels(torch.tensor([int(row["label"]) for row in rows]), names)
-    drawn = corrupt(clean, NOISES.params("re_sln")(mode=mode, rate=0.4), seed=0)
-    assert drawn.card.noisy_hash == LABELS[f"{dataset}-{mode}0.4_custom"].noisy_hash
+    names = CIFAR10 if dataset == "cifar10" else [str(label) for label in range(100)]
+    clean = CleanLabels(torch.tensor([int(row["label"]) for row in rows]), names, count_images=lambda source: 50_000)
+    params = NOISES.params("re_sln").model_validate(labels.generator)
+    assert corrupt(clean, params, seed=0).card.noisy_hash == labels.noisy_hash
+    assert params.model_dump() == labels.generator

@@ -182,3 +182,10 @@ def test_plotly_comes_from_its_own_package_and_compressed(client: TestClient, fi
     assert b"plotly.js" in gzip.decompress(packed)[:200]
     assert len(packed) < 1_600_000
     assert "plotly" not in client.get("/").text
+
+
+def test_the_compare_page_shows_a_search_only_where_there_is_one(client: TestClient, finished: Sender):
+    without = Sender(client, {**grid_spec("no split", 3, [0.4], [0.5], [0]), "base": {**grid_spec()["base"], "split": {}, "epochs": 3}})
+    assert 'id="search"' in client.get(f"{finished.page}/compare").text
+    assert 'id="search"' not in client.get(f"{without.page}/compare").text
+    assert client.get("/grids/none/compare").status_code == 404

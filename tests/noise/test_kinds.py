@@ -45,9 +45,13 @@ def example_of(name: str, root: Path) -> tuple[CleanLabels, NamedParams]:
         "clean": {},
         "recorded": {"path": "labels.csv"},
         "re_sln": {"mode": "sym", "rate": 0.5},
+        "openset": {"rate": 0.5, "source": "others"},
         "transition": {"matrix": [[0.5, 0.25, 0.25], [0, 1, 0], [0.1, 0.2, 0.7]]},
     }
-    return CleanLabels(labels_N, ["a", "b", "c"], root=root), noise(name, **params.get(name, {"rate": 0.5}))
+    clean = CleanLabels(
+        labels_N, ["a", "b", "c"], root=root, read_features=lambda: iter(torch.eye(30).split(8)), count_images=lambda source: 40
+    )
+    return clean, noise(name, **params.get(name, {"rate": 0.5}))
 
 
 # The first 16 hex digits of the noisy labels' hash for `example_of` and seed 7. A change here is a change of
@@ -55,6 +59,8 @@ def example_of(name: str, root: Path) -> tuple[CleanLabels, NamedParams]:
 GOLDEN = {
     "asymmetric": "7f7d46cbac05a175",
     "clean": "ed509249095e8091",
+    "instance": "df28f8b32a59cd55",
+    "openset": "154a303a6413ed61",
     "pair": "7f7d46cbac05a175",
     "permute": "cead209a81b061fb",
     "re_sln": "a33c41bb52d666ce",

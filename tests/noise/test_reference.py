@@ -63,6 +63,18 @@ def test_kinds_agree_with_loops_over_another_generator(name, rate, count):
     assert noisy.noisy_N.tolist() == reference(name, rate, count)
 
 
+def test_replaced_images_agree_with_loops_over_another_generator():
+    doubles = Doubles("label")
+    scores, keys = doubles.take(len(CLEAN)), doubles.take(500)
+    by_score = sorted(smallest(scores, list(range(len(CLEAN))), round(0.3 * len(CLEAN))), key=lambda i: scores[i])
+    shuffled = sorted(range(500), key=lambda j: keys[j])
+    clean = CleanLabels(torch.tensor(CLEAN), ["a", "b", "c"], count_images=lambda source: 500)
+    replaced = corrupt(clean, NOISES.params("openset")(rate=0.3), SEED).replaced
+    assert replaced is not None
+    given = dict(zip(replaced.index_in_train_M.tolist(), replaced.index_in_source_M.tolist(), strict=True))
+    assert given == dict(zip(by_score, shuffled[: len(by_score)], strict=True))
+
+
 def test_splits_agree_with_loops_over_another_generator():
     labels = [i % 4 for i in range(80)]
     scores = Doubles("split").take(80)

@@ -216,3 +216,9 @@ def test_ten_thousand_runs_can_be_posted_listed_and_cancelled(client: TestClient
     other = post(grid_spec("other", seed=list(range(5_000, 10_000))))
     assert client.post(f"/api/grids/{grid['grid_id']}/cancel").json()["state"] == "cancelled"
     assert client.get(f"/api/grids/{other['grid_id']}").json()["runs_by_state"] == {"queued": 5_000}
+
+
+def test_the_interactive_description_loads_nothing_from_elsewhere(client: TestClient):
+    sources = re.findall(r'(?:src|href)="([^"]+)"', client.get("/docs").text)
+    assert sources
+    assert all(source.startswith("/") and client.get(source).status_code == 200 for source in sources), sources

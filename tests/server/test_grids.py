@@ -7,7 +7,7 @@ from server.launcher import NullLauncher
 from server.store import grid_state
 from spec.records import RunState
 from tests.server.parts import epoch, finished, grid_spec, heartbeat, started
-from tests.server.world import bearer, run_ids, send, state_of, work
+from tests.server.world import bearer, driver_token, run_ids, send, state_of, work
 
 
 def test_a_new_grid_is_created_with_its_factors_in_the_order_given(client: TestClient):
@@ -110,7 +110,7 @@ def test_cancelling_a_finished_grid_leaves_it_done(client: TestClient, post):
 
 def test_resuming_queues_failed_and_cancelled_runs_again(client: TestClient, launcher: NullLauncher):
     grid = client.post("/api/grids", json=grid_spec(seed=[0, 1, 2])).json()
-    grid["token"] = client.post("/api/grids", params={"launch": "external"}, json=grid_spec(seed=[0, 1, 2])).json()["token"]
+    grid["token"] = driver_token(client, grid)
     done, failed, _ = run_ids(client, grid)
     send(client, grid, started(done), finished(done), started(failed), finished(failed, "failed", error="out of memory"))
     client.post(f"/api/grids/{grid['grid_id']}/cancel")
@@ -190,7 +190,7 @@ def test_cancelling_hands_shared_runs_to_the_grid_that_still_wants_them(client: 
     # The first grid's worker, which still trains it, is told to stop, and its late messages do not take the run up again.
     assert send(client, one, epoch(shared, 2))["cancelled"] == [shared]
     assert state_of(client, shared) == "queued"
-    two["token"] = client.post("/api/grids", params={"launch": "external"}, json=grid_spec("two", seed=[1])).json()["token"]
+    two["token"] = driver_token(client, two)
     assert send(client, two, started(shared, attempt=2))["cancelled"] == []
     assert state_of(client, shared) == "running"
 
@@ -241,3 +241,9 @@ def test_the_time_left_is_estimated_from_the_epochs_so_far(client: TestClient, p
 )
 def test_a_grid_stands_as_its_runs_do(runs: dict[RunState, int], cancelled: bool, expected: str):
     assert grid_state(runs, cancelled) == expected
+
+
+def test_nobody_else_may_drive_a_grid_that_the_service_launches(client: TestClient):
+    client.post("/api/grids", json=grid_spec())
+    again = client.post("/api/grids", params={"launch": "external"}, json=grid_spec())
+    assert (again.status_code, again.json()["token"]) == (200, None)

@@ -14,6 +14,11 @@ def bearer(grid: dict[str, Any]) -> dict[str, str]:
     return {"Authorization": f"Bearer {grid['token']}"}
 
 
+def driver_token(client: TestClient, grid: dict[str, Any]) -> str:
+    """The token that the service gives to the driver that it launches itself."""
+    return client.app.state.noisegrid.tokens.of(grid["grid_id"])
+
+
 def send(client: TestClient, grid: dict[str, Any], *messages: dict[str, Any]) -> dict[str, Any]:
     batch = {"grid_id": grid["grid_id"], "messages": list(messages)}
     answer = client.post("/api/records", json=batch, headers=bearer(grid))

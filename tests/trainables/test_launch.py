@@ -103,3 +103,17 @@ def test_a_run_whose_process_died_for_good_is_recorded_as_failed(tmp_path: Path,
     assert (last["state"], last["attempt"]) == ("failed", 1)
     assert "killed by SIGKILL" in last["error"]
     assert "killed by SIGKILL" in capsys.readouterr().out
+
+
+def test_a_run_that_another_process_trains_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def taken(*args: object, **options: object) -> None:
+        raise RuntimeError("another process is training the run")
+
+    with RecordFile(tmp_path / "a", "a") as record:
+        record.epoch(1, {})
+    monkeypatch.setattr(launch, "RecordFile", taken)
+    Progress(job(tmp_path), 1).ended("a", "died")
+    assert [message["type"] for message in messages_in(tmp_path / "a")] == ["epoch"]
+    assert "another process is training" in capsys.readouterr().out

@@ -256,3 +256,11 @@ def test_pauses_double_up_to_the_longest_and_are_never_under_half():
         assert full / 2 <= wait <= full
     pause.reset()
     assert pause.seconds() <= 0.5
+
+
+def test_attempts_that_ran_elsewhere_are_counted_on(tmp_path: Path):
+    with RecordFile(tmp_path, "r", attempts=3) as record:
+        assert record.attempt == 4
+        record.finished(RunState.FAILED, "no")
+    with RecordFile(tmp_path, "r", attempts=2) as record:
+        assert record.attempt == 5

@@ -6,7 +6,7 @@ Shapes: N examples, B batch, C channels, H and W pixels. An example's index is i
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor
@@ -25,6 +25,16 @@ class ImageSource(Protocol):
 
         With an `augment_seed`, each image is augmented; what is done to it is a function of (augment_seed, its
         index) alone, whatever the batches, their order or the number of workers. None: no augmentation.
+        """
+        ...
+
+    def showing(self, other: Self, index_M: Tensor, index_in_other_M: Tensor) -> Self:
+        """The same source with other images at the places `index_M`: those of `other` at `index_in_other_M`.
+
+        They are augmented and normalised like this source's own, so that nothing but their content tells them apart.
+
+        Raises:
+            ValueError: the other images are of another kind.
         """
         ...
 

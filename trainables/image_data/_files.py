@@ -111,6 +111,15 @@ class FileSource:
         for pixels_BCSS in loader:
             yield normalise(pixels_BCSS.to(device, non_blocking=True))
 
+    def showing(self, other: "FileSource", index_M: Tensor, index_in_other_M: Tensor) -> "FileSource":
+        """See `ImageSource.showing`; images of any size are framed like this source's own."""
+        if not isinstance(other, FileSource):
+            raise ValueError("images in memory cannot be shown among images that are streamed from files: set dataset.cache to memory")
+        paths = [Path(path) for path in self._paths_N]
+        for index, index_in_other in zip(index_M.tolist(), index_in_other_M.tolist(), strict=True):
+            paths[index] = Path(other._paths_N[index_in_other])
+        return FileSource(paths, self.framing, self.normalisation, self.num_workers)
+
 
 class _Windows(TorchDataset[Tensor]):
     """What a network sees of each file, as uint8, so that a quarter of the bytes goes from process to process."""

@@ -78,6 +78,25 @@ class PixelSource:
         for index_B in index_batches:
             yield normalise(windows(index_B.to(device, non_blocking=True)))
 
+    def showing(self, other: "PixelSource", index_M: Tensor, index_in_other_M: Tensor) -> "PixelSource":
+        """See `ImageSource.showing`; the pixels are copied."""
+        if not isinstance(other, PixelSource):
+            raise ValueError("images that are streamed from files cannot be shown among images in memory: set dataset.cache to stream")
+        if other.kind != self.kind:
+            raise ValueError(
+                f"images of {other.kind} cannot be shown among images of {self.kind}: use a source like the run's own data set"
+            )
+        pixels_NCHW = self._pixels_NCHW.clone()
+        pixels_NCHW[index_M] = other._pixels_NCHW[index_in_other_M]
+        return PixelSource(pixels_NCHW, self.image_size, self.normalisation, self.augmented)
+
+    @property
+    def kind(self) -> str:
+        """What images must have in common to be shown together."""
+        channels, height, width = self._pixels_NCHW.shape[1:]
+        stored, seen = f"{channels} x {height} x {width}", f"{self.image_size} x {self.image_size}"
+        return f"{stored} pixels from 0 to {self.normalisation.white}, of which {seen} are seen"
+
     def _central(self, device: torch.device) -> Windows:
         start, stop = self.margin // 2, self.margin // 2 + self.image_size
         return self._pixels(device)[:, :, start:stop, start:stop].__getitem__

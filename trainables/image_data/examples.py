@@ -12,13 +12,17 @@ from torch import Tensor
 
 from models._base import DataShape
 from noise._base import CleanLabels
-from noise.labels import corrupt
+from noise.labels import NoisyLabels, corrupt
 from spec.records import LabelCard
 from spec.registry import NamedParams
 from spec.run import RunConfig
 from spec.seeds import stream_seed
 from trainables.image_data._base import DATASETS, Dataset, ImageSource
 from trainables.image_data.splits import split_indices
+
+# The true label of an image that is of none of the classes: it never equals a given label, nor a prediction.
+NO_CLASS = -1
+FEATURE_BATCH_SIZE = 1000
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Examples:
 
     images: ImageSource
     given_N: Tensor
+    # NO_CLASS for images of another data set. An example is corrupt where this is not its given label.
     true_N: Tensor
     index_M: Tensor
 
@@ -65,24 +70,58 @@ class Splits:
 def load_splits(run: RunConfig, root: Path, device: torch.device) -> Splits:
     """The run's data set with its labels corrupted and its splits drawn; labels lie on the device."""
     dataset = DATASETS[run.dataset.name](run.dataset, root)
-    labels = corrupt(clean_labels(run.dataset, root), run.noise, run.seeds.label)
+    labels = corrupt(clean_labels(dataset, run.dataset, root), run.noise, run.seeds.label)
     train_index, validation_index = split_indices(labels.noisy_N, run.split, run.seeds.split)
-    given_N, true_N = labels.noisy_N.to(device), labels.clean_N.to(device)
-    train = Examples(dataset.train, given_N, true_N, train_index)
+    images, given_N, true_N = shown_images(dataset, run.dataset, labels, root), labels.noisy_N.to(device), true_labels(labels).to(device)
+    train = Examples(images, given_N, true_N, train_index)
     return Splits(
         train=train,
         measured=train.sample(run.measure.train_sample, stream_seed("measure", run.seeds.measure)),
-        validation=Examples(dataset.train, given_N, true_N, validation_index) if len(validation_index) else None,
+        validation=Examples(images, given_N, true_N, validation_index) if len(validation_index) else None,
         test=_test(dataset, run.split.test_size, device),
         shape=dataset.shape,
         label_card=labels.card,
     )
 
 
-def clean_labels(params: NamedParams, root: Path) -> CleanLabels:
+def clean_labels(dataset: Dataset, params: NamedParams, root: Path) -> CleanLabels:
     """What noise may know of a data set. `root` is the folder that data sets lie in."""
-    dataset = DATASETS[params.name](params, root)
-    return CleanLabels(dataset.train_labels_N, dataset.class_names, dataset.train_paths, root)
+    return CleanLabels(
+        dataset.train_labels_N,
+        dataset.class_names,
+        dataset.train_paths,
+        root,
+        read_features=lambda: _features(dataset.train),
+        count_images=lambda source: len(_other(source, params, root).train),
+    )
+
+
+def shown_images(dataset: Dataset, params: NamedParams, labels: NoisyLabels, root: Path) -> ImageSource:
+    """The training images, where noise replaced some with those in their places."""
+    replaced = labels.replaced
+    if replaced is None:
+        return dataset.train
+    source = _other(replaced.source, params, root)
+    return dataset.train.showing(source.train, replaced.index_in_train_M, replaced.index_in_source_M)
+
+
+def true_labels(labels: NoisyLabels) -> Tensor:
+    """The clean labels, but `NO_CLASS` for images that noise replaced."""
+    if labels.replaced is None:
+        return labels.clean_N
+    return labels.clean_N.index_fill(0, labels.replaced.index_in_train_M, NO_CLASS)
+
+
+def _other(source: str, params: NamedParams, root: Path) -> Dataset:
+    """Another data set, read with those of the first one's parameters that it has too."""
+    kind = DATASETS.params(source)
+    shared = {key: value for key, value in params if key in kind.model_fields and key != "name"}
+    return DATASETS[source](kind(**shared), root)
+
+
+def _features(images: ImageSource) -> Iterator[Tensor]:
+    batches = torch.arange(len(images)).split(FEATURE_BATCH_SIZE)
+    return (images_BCHW.flatten(1) for images_BCHW in images.feed(batches, torch.device("cpu")))
 
 
 def _test(dataset: Dataset, size: int | None, device: torch.device) -> Examples:

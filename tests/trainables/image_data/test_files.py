@@ -134,3 +134,10 @@ def test_the_environment_says_how_many_processes_decode(paths, monkeypatch):
 def test_one_thread_is_left_to_train_where_the_environment_says_nothing(paths, monkeypatch):
     monkeypatch.delenv(LOADER_WORKERS_VARIABLE, raising=False)
     assert FileSource(paths, RESIZED, NORMALISATION).num_workers == torch.get_num_threads() - 1
+
+
+def test_other_files_are_shown_in_place_of_some(paths):
+    mine, others = FileSource(paths[:3], RESIZED, NORMALISATION, 0), FileSource(paths[3:], RESIZED, NORMALISATION, 0)
+    shown = mine.showing(others, torch.tensor([1]), torch.tensor([2]))
+    expected = FileSource([paths[0], paths[5], paths[2]], RESIZED, NORMALISATION, 0)
+    torch.testing.assert_close(everything(shown, batches=([0, 1, 2],)), everything(expected, batches=([0, 1, 2],)))

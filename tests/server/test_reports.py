@@ -1,0 +1,148 @@
+"""Comparison and search report: from records that a run sent to JSON, a terminal and CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+
+from dashboard.published.noise_against_noise import LABELS
+from server import cli
+from server.hosting import address, hosted, listen
+from server.launcher import NullLauncher
+from server.settings import Settings
+from tests.server.parts import epoch, finished, started
+
+SYM = LABELS["cifar10-sym0.4"]
+RUN: dict[str, Any] = {
+    "dataset": "cifar10",
+    "noise": {"name": "recorded", "path": "sln_labels/cifar10-sym0.4.csv", "sha256": SYM.sha256},
+    "model": {"name": "wide_resnet", "depth": 28, "widen_factor": 2},
+    "method": {"name": "sln", "sigma": 1},
+    "optimizer": {"name": "sgd", "lr": 0.001},
+    "ema": {"decay": 0.999},
+    "epochs": 300,
+}
+CLASSES = [str(label) for label in range(10)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    settings = Settings(data_dir=tmp_path_factory.mktemp("service"))
+    with listen("127.0.0.1", 0) as listener, hosted(settings, listener, NullLauncher()):
+        yield address("127.0.0.1", listener)
+
+
+def post(server: str, spec: dict[str, Any], accuracies: list[dict[str, float]], noisy_hash: str | None) -> str:
+    """A grid whose first runs are done, with these metrics after their last epoch."""
+    grid = httpx.post(f"{server}/api/grids?launch=external", json=spec).raise_for_status().json()
+    runs = httpx.get(f"{server}/api/grids/{grid['grid_id']}/runs").json()["runs"]
+    messages = []
+    for run, metrics in zip(runs, accuracies, strict=False):
+        labels = {**started("")["labels"], "noisy_hash": noisy_hash, "class_names": CLASSES, "realised_rate": 0.4}
+        start = started(run["run_id"], labels=labels, num_validation=5000)
+        messages += [start, epoch(run["run_id"], run["epochs"], **metrics), finished(run["run_id"])]
+    body = {"grid_id": grid["grid_id"], "messages": messages}
+    httpx.post(f"{server}/api/records", json=body, headers={"Authorization": f"Bearer {grid['token']}"}).raise_for_status()
+    return str(grid["grid_id"])
+
+
+@pytest.fixture(scope="module")
+def compared(server: str) -> str:
+    """SLN on the paper's labels, near the paper; its average is far off. The label-correcting run is not finished."""
+    spec = {"name": "compared", "base": RUN, "axes": {"method.correct_from": [None, 251]}}
+    return post(server, spec, [{"test_accuracy": 0.801, "ema_test_accuracy": 0.81}], SYM.noisy_hash)
+
+
+@pytest.fixture(scope="module")
+def searched(server: str) -> str:
+    base = {**RUN, "split": {"validation": 0.1}}
+    metrics = [
+        {"validation_accuracy": 0.44, "test_accuracy": 0.70, "ema_validation_accuracy": 0.50, "ema_test_accuracy": 0.85},
+        {"validation_accuracy": 0.48, "test_accuracy": 0.80, "ema_validation_accuracy": 0.45, "ema_test_accuracy": 0.86},
+    ]
+    return post(server, {"name": "searched", "base": base, "axes": {"method.sigma": [0.5, 1]}}, metrics, SYM.noisy_hash)
+
+
+def run_cli(server: str, *arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, [*arguments, "--server", server], env={"COLUMNS": "250"})
+
+
+def verdicts(server: str, grid_id: str) -> dict[tuple[str, str | None], str]:
+    answer = httpx.get(f"{server}/api/grids/{grid_id}/compare").raise_for_status().json()
+    return {(c["ours"]["method"], (c["published"] or {}).get("source")): c["verdict"] for c in answer["comparisons"]}
+
+
+def test_results_stand_beside_the_papers_and_re_slns(server: str, compared: str):
+    assert verdicts(server, compared) == {
+        ("SLN", "paper"): "within",
+        ("SLN", "re-sln"): "within",
+        ("SLN-MO", "paper"): "outside",
+        ("SLN-MO", "re-sln"): "outside",
+        ("SLN-LC", None): "unpublished",
+        ("SLN-MO-LC", "paper"): "waiting",
+        # It began to correct an epoch earlier than the paper's program.
+        ("SLN-MO-LC", "re-sln"): "refused",
+    }
+
+
+def test_labels_that_the_service_drew_are_refused(server: str):
+    base = {**RUN, "noise": {"name": "symmetric", "rate": 0.4}}
+    grid_id = post(
+        server, {"name": "own labels", "base": base, "axes": {"seed": [0]}}, [{"test_accuracy": 0.8, "ema_test_accuracy": 0.85}], "d" * 64
+    )
+    assert set(verdicts(server, grid_id).values()) == {"refused"}
+
+
+def test_a_terminal_shows_figures_and_reasons(server: str, compared: str):
+    result = run_cli(server, "compare", compared)
+    assert result.exit_code == 0
+    words = " ".join(result.stdout.split())
+    assert "SLN 1 80.10 (1) paper 80.00 ± 0.61 (5) +0.10 1.50 within" in words
+    assert "SLN-MO 1 81.00 (1) paper 84.71 ± 0.43 (5) -3.71 1.20 outside" in words
+    assert "refused method.correct_from: ours 251, published 250" in words
+    assert "1 of 7 lines have no published counterpart (SLN-LC)" in words
+
+
+def test_a_comparison_as_csv_and_json(server: str, compared: str):
+    rows = list(csv.DictReader(io.StringIO(run_cli(server, "compare", compared, "--csv").stdout)))
+    assert [(row["method"], row["source"], row["verdict"]) for row in rows][:2] == [("SLN", "paper", "within"), ("SLN", "re-sln", "within")]
+    assert float(rows[0]["difference"]) == pytest.approx(0.001)
+    assert rows[0]["published_labels"] == "cifar10-sym0.4.csv"
+    comparisons = json.loads(run_cli(server, "compare", compared, "--json").stdout)["comparisons"]
+    assert len(comparisons) == len(rows) == 7
+
+
+def test_search_report_in_a_terminal(server: str, searched: str):
+    words = " ".join(run_cli(server, "search-report", searched).stdout.split())
+    # 0.8 * 0.6 + 0.2 * 0.4 / 9 = 0.4889; standard error of 0.48 on 5,000 examples: 0.71 points.
+    assert "σ = 1 1/1 48.00 ± 0.71 48.89 80.00 chosen, oracle's chosen σ = 1, regret 0.00 points against σ = 1" in words
+    assert "ema model" in words
+    assert "chosen σ = 0.5, regret 1.00 points against σ = 1" in words
+
+
+def test_search_report_as_csv_and_json(server: str, searched: str):
+    rows = list(csv.DictReader(io.StringIO(run_cli(server, "search-report", searched, "--csv").stdout)))
+    assert [(row["model"], row["treatment"], row["chosen"], row["oracle"]) for row in rows] == [
+        ("raw", "σ = 0.5", "False", "False"),
+        ("raw", "σ = 1", "True", "True"),
+        ("ema", "σ = 0.5", "True", "False"),
+        ("ema", "σ = 1", "False", "True"),
+    ]
+    outcomes = json.loads(run_cli(server, "search-report", searched, "--json").stdout)["outcomes"]
+    assert [outcome["regret"] for outcome in outcomes] == [0, pytest.approx(0.01)]
+
+
+def test_a_grid_without_validation_has_no_search_report(server: str, compared: str):
+    result = run_cli(server, "search-report", compared)
+    assert result.exit_code == 2
+    assert "set split.validation" in result.stderr
+
+
+@pytest.mark.parametrize("report", ["compare", "search"])
+def test_an_unknown_grid_is_not_found(server: str, report: str):
+    assert httpx.get(f"{server}/api/grids/none/{report}").status_code == 404
