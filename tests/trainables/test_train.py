@@ -1,6 +1,7 @@
 """The training story: the same numbers again, after a break, and on two workers."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -104,21 +105,41 @@ LINEAR = {"model": {"name": "linear"}, "split": {"train_size": 195, "validation"
 def _one_of_two(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    config = digits_run().resolved() | LINEAR | {"workers": 2}
-    state, reporter = record(digits_run(**config), folder, World.distributed(CPU))
-    torch.save({"state": str(state), "facts": reporter.facts["labels"].model_dump(), "epochs": reporter.epochs}, folder / f"{rank}.pt")
+    world = World.distributed(CPU)
+    _, linear = record(digits_run(**LINEAR, workers=2), folder / "linear", world)
+    # Batch norm has statistics of its own on each worker.
+    run = digits_run(**LABEL_CORRECTION, workers=2)
+    _, unbroken = record(run, folder / "unbroken", world)
+    stopped, before = record(run, folder / "broken", world, stop_after=3)
+    _, after = record(run, folder / "broken", world)
+    outcome = {"labels": linear.facts["labels"].model_dump(), "linear": linear.epochs, "unbroken": unbroken.epochs}
+    torch.save(outcome | {"stopped": str(stopped), "resumed": before.epochs | after.epochs}, folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
 
-def test_two_workers_give_one_workers_labels_and_numbers(tmp_path: Path):
-    _, alone = record(digits_run(**LINEAR), tmp_path / "alone")
-    multiprocessing.spawn(_one_of_two, args=(tmp_path,), nprocs=2)
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
-    assert first["facts"] == second["facts"] == alone.facts["labels"].model_dump()
-    assert second["epochs"] == {}, "only the first worker reports"
-    assert first["epochs"].keys() == alone.epochs.keys()
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two workers saw of the same runs."""
+    folder = tmp_path_factory.mktemp("two workers")
+    multiprocessing.spawn(_one_of_two, args=(folder,), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+
+
+def test_two_workers_give_one_workers_labels_and_numbers(two_workers: list[dict[str, Any]], tmp_path: Path):
+    first, second = two_workers
+    _, alone = record(digits_run(**LINEAR), tmp_path)
+    assert first["labels"] == second["labels"] == alone.facts["labels"].model_dump()
+    assert second["linear"] == {}, "only the first worker reports"
+    assert first["linear"].keys() == alone.epochs.keys()
     for epoch, metrics in alone.epochs.items():
-        assert first["epochs"][epoch] == pytest.approx(metrics, rel=1e-4, abs=1e-5)
+        assert first["linear"][epoch] == pytest.approx(metrics, rel=1e-4, abs=1e-5)
+
+
+def test_two_workers_broken_off_end_with_the_numbers_of_an_unbroken_run(two_workers: list[dict[str, Any]]):
+    first, second = two_workers
+    assert first["stopped"] == second["stopped"] == "cancelled"
+    assert list(first["resumed"]) == [1, 2, 3, 4]
+    assert first["resumed"] == first["unbroken"]
 
 
 def test_workers_that_differ_in_their_labels_are_refused(monkeypatch: pytest.MonkeyPatch):
