@@ -95,34 +95,37 @@ def _outcome(condition: str, runs: list[SearchRun], prefix: str) -> SearchOutcom
     validation = {c.treatment: c.validation for c in candidates if c.validation is not None}
     test = {c.treatment: c.test for c in candidates if c.test is not None}
     if validation:
-        outcome.chosen, outcome.oracle = choose(validation), choose(test)
-        outcome.regret = test[outcome.oracle] - test[outcome.chosen]
+        outcome.chosen = choose(validation)
+        if test.keys() == validation.keys():
+            outcome.oracle = choose(test)
+            outcome.regret = test[outcome.oracle] - test[outcome.chosen]
         errors = {c.treatment: c.validation_standard_error or 0.0 for c in candidates}
         outcome.notes += _narrow_lead(validation, errors, outcome.chosen)
     return outcome
 
 
 def _candidate(treatment: str, runs: list[SearchRun], prefix: str) -> Candidate:
-    measured = [
-        (run, validation, test)
-        for run in runs
-        if run.state is RunState.DONE
-        and (validation := run.last_metrics.get(f"{prefix}validation_accuracy")) is not None
-        and (test := run.last_metrics.get(f"{prefix}test_accuracy")) is not None
-    ]
-    if not measured:
+    validated = _measured(runs, f"{prefix}validation_accuracy")
+    if not validated:
         return Candidate(treatment=treatment, num_runs=len(runs), n=0)
-    validation = fmean(validation for _, validation, _ in measured)
-    ceilings = [expected_on_noisy(test, run.wrong_labels, run.num_classes) for run, _, test in measured if run.wrong_labels is not None]
+    validation = fmean(accuracy for _, accuracy in validated)
+    # Runs of other programs may have no test accuracy.
+    tested = _measured([run for run, _ in validated], f"{prefix}test_accuracy")
+    ceilings = [expected_on_noisy(test, run.wrong_labels, run.num_classes) for run, test in tested if run.wrong_labels is not None]
     return Candidate(
         treatment=treatment,
         num_runs=len(runs),
-        n=len(measured),
+        n=len(validated),
         validation=validation,
-        validation_standard_error=standard_error(validation, measured[0][0].num_validation),
+        validation_standard_error=standard_error(validation, validated[0][0].num_validation),
         ceiling=fmean(ceilings) if ceilings else None,
-        test=fmean(test for _, _, test in measured),
+        test=fmean(test for _, test in tested) if tested else None,
     )
+
+
+def _measured(runs: Iterable[SearchRun], metric: str) -> list[tuple[SearchRun, float]]:
+    """The finished runs that have the metric, with its last value."""
+    return [(run, value) for run in runs if run.state is RunState.DONE and (value := run.last_metrics.get(metric)) is not None]
 
 
 def _unfinished(candidates: list[Candidate]) -> list[str]:

@@ -44,11 +44,11 @@ def instance(clean: CleanLabels, params: InstanceParams, generator: torch.Genera
     flipped_N = draw(num_examples, generator) < rates_N
     scores_N = draw(num_examples, generator)
     maps_KFK: list[Tensor] = []
-    others = []
+    others: list[Tensor] = []
     for features_BF in clean.features():
         # The images alone know how many features they have.
         maps_KFK = maps_KFK or draw_maps(clean.num_classes, features_BF.shape[1], generator)
-        start = sum(map(len, others))
+        start = sum(len(wrong_B) for wrong_B in others)
         batch = slice(start, start + len(features_BF))
         others.append(wrong_classes(features_BF, clean.labels_N[batch], maps_KFK, scores_N[batch]))
     return torch.where(flipped_N, torch.cat(others), clean.labels_N)

@@ -1,11 +1,12 @@
-"""`noisegrid compare` and `noisegrid search-report`: a grid's results beside published ones, and what noisy validation chooses."""
+"""A grid's results beside published ones, what noisy validation chooses, and runs that another program made."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from server.terminal import DEFAULT_SERVER, GridId, Server, command, connected, console
+from server.terminal import DEFAULT_SERVER, EXIT_INVALID, GridId, Server, command, connected, console, errors, failure
 
 if TYPE_CHECKING:
     from server.views import GridComparison, GridSearch
@@ -46,6 +47,43 @@ def search_report(grid: GridId, server: Server = DEFAULT_SERVER, csv: Csv = Fals
             console.print(f"\n[bold]{outcome.condition}[/bold], {outcome.model} model")
             console.print(search_table(outcome))
             console.print(search_text(outcome), markup=False, highlight=False)
+
+
+@command(
+    compare_app,
+    "import-re-sln",
+    example="import-re-sln ~/re-sln\nimport-re-sln ~/re-sln --search hp_2021-12-05_10-55-09=cifar10-sym0.4_custom",
+)
+def import_re_sln(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", exists=True, file_okay=False, help="a copy of re-sln with its results")],
+    search: Annotated[
+        list[str] | None, typer.Option("--search", metavar="NAME=LABELS", help="the labels of a search in hp/, which its files do not say")
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+) -> None:
+    """Read re-sln's finished runs (configs, TensorBoard events, Ray Tune's trials) and keep them as foreign grids."""
+    from server.re_sln_files import read_folder
+    from server.re_sln_import import send_runs
+
+    searches = dict(_name_and_labels(given) for given in search or [])
+    found = read_folder(folder, searches)
+    for reason in found.left_out:
+        errors.print(f"left out {reason}", markup=False, highlight=False, soft_wrap=True)
+    if not found.runs:
+        expected = "configs/EXP/config.yml with events in runs/EXP/, or hp/NAME/TRIAL/progress.csv"
+        raise failure(f"{folder} has no finished run of re-sln: expected {expected}")
+    with connected(server) as client:
+        for grid in send_runs(client, found.runs):
+            console.print(
+                f"grid {grid.grid_id} with {grid.num_runs:,} foreign runs, {grid.name}: {client.page(grid.grid_id)}", soft_wrap=True
+            )
+
+
+def _name_and_labels(given: str) -> tuple[str, str]:
+    name, equals, labels = given.partition("=")
+    if not equals:
+        raise failure(f"--search takes NAME=LABELS, such as hp_2021-12-05_10-55-09=cifar10-sym0.4, got {given!r}", code=EXIT_INVALID)
+    return name, labels
 
 
 def _fetch_comparison(grid: str, server: str) -> "GridComparison":

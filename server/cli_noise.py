@@ -157,6 +157,41 @@ def export(
     console.print(f"wrote {out}: {content.card.num_examples:,} labels", soft_wrap=True)
 
 
+@command(
+    noise_app,
+    group="noise ",
+    example="dependent clean-run.yaml --rate 0.4 --out dependent.json\ndependent clean-run.yaml --rate 0.2 --out d.json --threads 4",
+)
+def dependent(
+    run_file: Annotated[
+        Path,
+        typer.Argument(metavar="RUN.yaml", exists=True, dir_okay=False, help="a run with noise `clean`; its network's mistakes are used"),
+    ],
+    rate: Annotated[float, typer.Option("--rate", min=0, max=1, help="share of the labels to flip; exactly round(rate * N) are")],
+    out: Out,
+    data: DatasetRoot = DEFAULT_DATASET_ROOT,
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    force: Force = False,
+) -> None:
+    """Train a network on clean labels, then flip the labels that it was nearest to getting wrong (Chen et al. 2021)."""
+    import torch
+    from rich.progress import track
+
+    from trainables.grid_files import read_run
+    from trainables.mistakes import dependent_labels
+    from trainables.parts import RunConfig
+    from trainables.world import World
+
+    with inputs_from(run_file):
+        run = read_run(run_file, RunConfig)
+    torch.set_num_threads(threads)
+    epochs = iter(track(range(run.epochs), "training", console=console))
+    with _in_a_line():
+        content = dependent_labels(run, rate, data.expanduser().absolute(), World.alone(), ended=lambda epoch: next(epochs, None))
+        next(epochs, None)
+        _write(out, content, force)
+
+
 @command(noise_app, group="noise ", example="ledger\nledger --server http://lab:8642")
 def ledger(server: Server = DEFAULT_SERVER) -> None:
     """Show every label vector that a run of the service was given, last used first, and how many runs and grids used it."""

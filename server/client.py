@@ -29,6 +29,7 @@ from server.views import (
     RunSummary,
     RunView,
 )
+from spec.records import BatchReply
 
 DEFAULT_SERVER = "http://127.0.0.1:8642"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -75,6 +76,15 @@ class Client:
         """The grid, and whether it is new: the service answers the same specification with the same grid."""
         answer = self._request("POST", "/api/grids", json=spec)
         return CreatedGrid.model_validate(answer.json()), answer.status_code == httpx.codes.CREATED
+
+    def create_foreign_grid(self, spec: dict[str, Any]) -> CreatedGrid:
+        """A grid that the service does not launch, with the token that its records need."""
+        return self._view(CreatedGrid, "POST", "/api/grids", params={"launch": "external"}, json=spec)
+
+    def add_records(self, grid: CreatedGrid, messages: list[dict[str, Any]]) -> BatchReply:
+        """Send messages of a grid's runs; sent again, they change nothing."""
+        body = {"grid_id": grid.grid_id, "messages": messages}
+        return self._view(BatchReply, "POST", "/api/records", json=body, headers={"Authorization": f"Bearer {grid.token}"})
 
     def grids(self) -> Iterator[GridSummary]:
         """Every grid, newest first."""

@@ -11,8 +11,9 @@ import csv
 import hashlib
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from tensorboardX.proto.event_pb2 import Event
 from noise._base import NOISES, CleanLabels, Corruption
 from noise._maps import CIFAR10
 from noise.labels import corrupt, describe
-from spec.problems import InvalidInputError
 from spec.records import LabelCard
 from spec.seeds import SEED_LIMIT, stream_seed
 from trainables.grid_files import read_mapping
@@ -84,9 +84,9 @@ def read_folder(folder: Path, searches: Mapping[str, str]) -> Found:
     """
     found = Found()
     for file in sorted(folder.glob("configs/*/config.yml")):
-        _take(found, file.parent.name, lambda file=file: _experiment(folder, file))  # type: ignore[misc]
+        _take(found, file.parent.name, partial(_experiment, folder, file))
     for file in sorted(folder.glob("hp/*/*/progress.csv")):
-        _take(found, file.parent.name, lambda file=file: _trial(folder, file, searches))  # type: ignore[misc]
+        _take(found, file.parent.name, partial(_trial, folder, file, searches))
     return found
 
 
@@ -110,27 +110,32 @@ def scalars(file: Path) -> Iterator[tuple[str, int, float]]:
         place += 16 + length
 
 
-def _take(found: Found, name: str, read: Any) -> None:
+def _take(found: Found, name: str, read: Callable[[], ForeignRun]) -> None:
     try:
         found.runs.append(read())
-    except (UnusableError, InvalidInputError, KeyError, OSError) as error:
+    except (KeyError, ValueError, OSError) as error:
         found.left_out.append(f"{name}: {f'{error} is missing' if isinstance(error, KeyError) else error}")
 
 
 def _experiment(folder: Path, file: Path) -> ForeignRun:
     config = read_mapping(file)
-    name = file.parent.name
-    prefix = "ema_" if config["mo"] else ""
+    if config["dataset_name"] not in NUM_CLASSES:
+        raise UnusableError(f"there is no data set {config['dataset_name']!r} here")
+    epochs = _measured(folder / "runs" / file.parent.name, "ema_" if config["mo"] else "")
+    labels = f"{config['dataset_name']}-{config['noise_mode']}{config['p']:.1f}{'_custom' if config['custom_noise'] else ''}"
+    return _run(folder, file.parent.name, config, labels, epochs, 0.0)
+
+
+def _measured(folder: Path, prefix: str) -> dict[int, dict[str, float]]:
+    """Metrics by epoch from a run's event files; those of the evaluated model get the prefix."""
     epochs: dict[int, dict[str, float]] = {}
     for (below, tag), metric in TAGS.items():
-        for events in sorted((folder / "runs" / name / below).glob("events.out.tfevents.*")):
+        name = f"{prefix}{metric}" if metric in OF_EVALUATED_MODEL else metric
+        for events in sorted((folder / below).glob("events.out.tfevents.*")):
             for found, step, value in scalars(events):
                 if found == tag:
-                    epochs.setdefault(step, {})[f"{prefix}{metric}" if metric in OF_EVALUATED_MODEL else metric] = value
-    if (config["dataset_name"]) not in NUM_CLASSES:
-        raise UnusableError(f"there is no data set {config['dataset_name']!r} here")
-    labels = f"{config['noise_mode']}{config['p']:.1f}{'_custom' if config['custom_noise'] else ''}"
-    return _run(folder, name, config, f"{config['dataset_name']}-{labels}", epochs, 0.0)
+                    epochs.setdefault(step, {})[name] = value
+    return epochs
 
 
 def _trial(folder: Path, file: Path, searches: Mapping[str, str]) -> ForeignRun:

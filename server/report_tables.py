@@ -58,10 +58,10 @@ def search_table(outcome: SearchOutcome) -> Table:
 
 def search_text(outcome: SearchOutcome) -> str:
     """What was chosen, and what it costs."""
-    if outcome.chosen is None or outcome.regret is None:
+    if outcome.chosen is None:
         return "nothing is finished yet"
-    verdict = f"chosen {outcome.chosen}, regret {100 * outcome.regret:.2f} points against {outcome.oracle}"
-    return "\n".join([verdict, *outcome.notes])
+    regret = "no test accuracy" if outcome.regret is None else f"regret {100 * outcome.regret:.2f} points against {outcome.oracle}"
+    return "\n".join([f"chosen {outcome.chosen}, {regret}", *outcome.notes])
 
 
 def search_csv(outcomes: Iterable[SearchOutcome]) -> str:

@@ -34,6 +34,17 @@ OURS = {
         "trainables.optimizers",
         "trainables.measures",
     },
+    # `noisegrid noise dependent` trains, too, in its own process.
+    "server.cli_noise": {
+        "spec",
+        "noise",
+        "server",
+        "trainables.parts",
+        "trainables.grid_files",
+        "trainables.image_data",
+        "trainables.mistakes",
+        "trainables.world",
+    },
     # `noisegrid train`: the service's own code never trains.
     "server.local": {"spec", "server", "trainables.train", "trainables.reporting", "trainables.world"},
 }

@@ -62,7 +62,7 @@ def test_a_search_shows_choice_ceiling_and_regret(service: httpx.Client, page: P
 
 
 def test_a_grid_that_nobody_published_says_so(service: httpx.Client, page: Page):
-    sender = Sender(service, {**grid_spec("unpublished", 3, [0.4], [0.5], [0]), "description": ""})
+    sender = Sender(service, {**grid_spec("unpublished", 33, [0.4], [0.5], [0]), "description": ""})
     page.goto(f"{sender.page}/compare")
     expect(page.locator("#nothing-published")).to_be_visible()
     expect(page.locator("#compared")).to_be_hidden()

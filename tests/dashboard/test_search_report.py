@@ -10,7 +10,7 @@ from dashboard.search_report import SearchOutcome, SearchRun, choose, expected_o
 from spec.records import RunState
 
 
-def run(sigma: float, validation: float | None, test: float, state: RunState = RunState.DONE, **changes: float) -> SearchRun:
+def run(sigma: float, validation: float | None, test: float | None, state: RunState = RunState.DONE, **changes: float) -> SearchRun:
     metrics = {"validation_accuracy": validation, "test_accuracy": test, **changes}
     return SearchRun("noise rate = 0.4", f"σ = {sigma:g}", state, 0.4, 10, 5000, metrics)
 
@@ -70,6 +70,11 @@ def test_nothing_finished_chooses_nothing():
     assert (found.chosen, found.oracle, found.regret) == (None, None, None)
 
 
+def test_without_test_accuracy_there_is_a_choice_and_no_regret():
+    found = raw(run(0.1, 0.34, None), run(1.0, 0.48, None))
+    assert (found.chosen, found.oracle, found.regret, found.candidates[0].ceiling) == ("σ = 1", None, None, None)
+
+
 def test_raw_model_and_moving_average_choose_for_themselves():
     average = {"ema_validation_accuracy": 0.50, "ema_test_accuracy": 0.85}
     outcomes = search_report([run(0.1, 0.48, 0.79, **average), run(1.0, 0.49, 0.80, ema_validation_accuracy=0.49, ema_test_accuracy=0.84)])
@@ -95,7 +100,7 @@ def test_published_searches_choose_1_under_symmetric_and_02_under_asymmetric_noi
     with (shared_data / "published/re_sln_sigma_search.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             # The trials have no test accuracy.
-            trial = run(float(row["sigma"]), float(row["val_final"]) / 100, 0.0)._replace(condition=row["search"])
+            trial = run(float(row["sigma"]), float(row["val_final"]) / 100, None)._replace(condition=row["search"])
             searches[row["search"]].append(trial)
     chosen = {outcome.condition: outcome.chosen for own in searches.values() for outcome in search_report(own)}
     assert chosen == {"sym paper": "σ = 1", "sym custom": "σ = 1", "asym paper": "σ = 0.2", "asym custom": "σ = 0.2"}

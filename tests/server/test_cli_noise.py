@@ -164,3 +164,22 @@ app({arguments!r})
     assert ended.returncode == 0, ended.stdout + ended.stderr
     imported = set(ended.stdout.rpartition("imported: ")[2].split())
     assert imported.isdisjoint({"ray", "fastapi", "sqlalchemy", "plotly", "uvicorn", "httpx"})
+
+
+def test_dependent_labels_are_made_from_a_run(tmp_path: Path):
+    run = {
+        "dataset": "digits",
+        "noise": "clean",
+        "model": {"name": "small_cnn", "width": 4},
+        "optimizer": {"name": "sgd", "lr": 0.02},
+        "epochs": 1,
+    }
+    (tmp_path / "run.yaml").write_text(json.dumps(run))
+    result = run_cli("dependent", tmp_path / "run.yaml", "--rate", "0.25", "--out", tmp_path / "dependent.json")
+    assert result.exit_code == 0, result.stderr
+    assert "dependent, nominal 0.25, realised 0.24983 (359 of 1,437)" in result.stdout
+    assert "trained again, another machine may flip a few others" in run_cli("show", tmp_path / "dependent.json").stdout
+    (tmp_path / "run.yaml").write_text(json.dumps({**run, "noise": {"name": "pair", "rate": 0.1}}))
+    refused = run_cli("dependent", tmp_path / "run.yaml", "--rate", "0.25", "--out", tmp_path / "other.json")
+    assert refused.exit_code == 1
+    assert "noise `clean`" in refused.stderr
