@@ -25,7 +25,7 @@ from ray import tune
 from benchmarks.report import print_report, ratio_rows
 from server.ray_head import start_head, stop_embedded, token_file
 from spec.grid import Resources
-from spec.records import LabelCard, RunState, Work, WorkItem
+from spec.records import LabelCard, RunFacts, RunState, Work, WorkItem
 from trainables import launch, search
 from trainables.parts import RunConfig
 from trainables.reporting import Reporter
@@ -49,8 +49,8 @@ def empty_execute(run: Any, folders: Any, reporter: Reporter, world: Any) -> Run
     labels = LabelCard(
         noise="none", noise_rate=0, realised_rate=0, num_examples=0, num_corrupt=0, class_names=[], counts=[], clean_hash="", noisy_hash=""
     )
-    sizes = {"num_train": 0, "num_validation": 0, "num_test": 0, "num_parameters": 0}
-    reporter.started(labels=labels, device=str(world.device), resumed_from=0, **sizes)
+    device = str(world.device)
+    reporter.started(RunFacts(labels=labels, num_train=0, num_validation=0, num_test=0, num_parameters=0, device=device))
     for epoch in range(1, EPOCHS + 1):
         if world.any(reporter.stop_requested):
             return RunState.CANCELLED

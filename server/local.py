@@ -2,14 +2,13 @@
 
 import traceback
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from spec.records import RunState
+from spec.records import RunFacts, RunState
 from spec.run import RunConfig
 from spec.summary import Summary, TestAccuracy, summarise
 from trainables.reporting import RecordFile, messages_in
@@ -25,9 +24,9 @@ class ShownRecordFile(RecordFile):
         self._progress = progress
         self._task = progress.add_task("training", total=run.epochs, accuracy="")
 
-    def started(self, *, resumed_from: int, **facts: Any) -> None:
-        super().started(resumed_from=resumed_from, **facts)
-        self._progress.update(self._task, completed=resumed_from)
+    def started(self, facts: RunFacts) -> None:
+        super().started(facts)
+        self._progress.update(self._task, completed=facts.resumed_from)
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         super().epoch(epoch, metrics)

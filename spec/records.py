@@ -63,18 +63,25 @@ class _Message(BaseModel):
     at: float = Field(default_factory=time.time, allow_inf_nan=False, description="seconds since 1970, by the sender's clock")
 
 
-class Started(_Message):
-    """A worker took the run up."""
+class RunFacts(BaseModel):
+    """What is known of a run when it is set up."""
 
-    type: Literal["started"] = "started"
+    model_config = ConfigDict(extra="forbid")
+
     labels: LabelCard
     num_train: int = Field(ge=0, le=MAX_COUNT)
     num_validation: int = Field(ge=0, le=MAX_COUNT)
     num_test: int = Field(ge=0, le=MAX_COUNT)
     num_parameters: int = Field(ge=0, le=MAX_COUNT)
     device: str
-    host: str
     resumed_from: int = Field(0, description="the last epoch that an earlier attempt completed")
+
+
+class Started(_Message, RunFacts):
+    """A worker took the run up."""
+
+    type: Literal["started"] = "started"
+    host: str
 
 
 class EpochRecord(_Message):

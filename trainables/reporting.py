@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from spec.records import BatchReply, EpochRecord, Finished, Heartbeat, LabelCard, RunState, Started
+from spec.records import BatchReply, EpochRecord, Finished, Heartbeat, RunFacts, RunState, Started
 
 log = logging.getLogger(__name__)
 
@@ -47,18 +47,8 @@ class Reporter(Protocol):
         """Whether somebody cancelled the run; asked after every epoch."""
         ...
 
-    def started(
-        self,
-        *,
-        labels: LabelCard,
-        num_train: int,
-        num_validation: int,
-        num_test: int,
-        num_parameters: int,
-        device: str,
-        resumed_from: int,
-    ) -> None:
-        """The run is set up and trains from the epoch after `resumed_from`."""
+    def started(self, facts: RunFacts) -> None:
+        """The run is set up and trains from the epoch after `facts.resumed_from`."""
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         """What was measured after an epoch, counted from 1. Durable when this returns."""
@@ -72,7 +62,7 @@ class NullReporter:
 
     stop_requested = False
 
-    def started(self, **facts: object) -> None:
+    def started(self, facts: RunFacts) -> None:
         pass
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
@@ -109,31 +99,8 @@ class RecordFile:
         self._last_attempt = max([attempts, *(message.get("attempt", 0) for message in messages_in(folder))])
         self.attempt = self._last_attempt + 1
 
-    def started(
-        self,
-        *,
-        labels: LabelCard,
-        num_train: int,
-        num_validation: int,
-        num_test: int,
-        num_parameters: int,
-        device: str,
-        resumed_from: int,
-    ) -> None:
-        self._write(
-            Started(
-                run_id=self.run_id,
-                attempt=self.attempt,
-                labels=labels,
-                num_train=num_train,
-                num_validation=num_validation,
-                num_test=num_test,
-                num_parameters=num_parameters,
-                device=device,
-                host=socket.gethostname(),
-                resumed_from=resumed_from,
-            )
-        )
+    def started(self, facts: RunFacts) -> None:
+        self._write(Started(run_id=self.run_id, attempt=self.attempt, host=socket.gethostname(), **dict(facts)))
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         self._write(EpochRecord(run_id=self.run_id, attempt=self.attempt, epoch=epoch, metrics=dict(metrics)))

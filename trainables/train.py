@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from spec.records import RunState
+from spec.records import RunFacts, RunState
 from spec.run import RunConfig
 from spec.seeds import stream_seed
 from trainables.checkpoint import Checkpoint
@@ -41,7 +41,13 @@ def execute(run: RunConfig, folders: Folders, reporter: Reporter, world: World) 
     learner = build_learner(run, splits, world)
     checkpoint = Checkpoint(folders.run / "checkpoint.pt", run)
     epochs_done = checkpoint.restore(learner)
-    reporter.started(
+    reporter.started(facts_of(splits, learner, world, epochs_done))
+    return train(run, splits, learner, reporter, checkpoint, world, epochs_done)
+
+
+def facts_of(splits: Splits, learner: Learner, world: World, epochs_done: int) -> RunFacts:
+    """What is told of a run before its first epoch."""
+    return RunFacts(
         labels=splits.label_card,
         num_train=len(splits.train),
         num_validation=len(splits.validation or ()),
@@ -50,7 +56,6 @@ def execute(run: RunConfig, folders: Folders, reporter: Reporter, world: World) 
         device=str(world.device),
         resumed_from=epochs_done,
     )
-    return train(run, splits, learner, reporter, checkpoint, world, epochs_done)
 
 
 def train(

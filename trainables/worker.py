@@ -20,7 +20,7 @@ import ray
 from ray import tune
 
 from spec.grid import Resources
-from spec.records import LabelCard, RunState, WorkItem
+from spec.records import RunFacts, RunState, WorkItem
 from trainables.reporting import HttpReporter, NullReporter, Reporter, Service
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class TuneReporter:
     def stop_requested(self) -> bool:
         return self._reporter.stop_requested
 
-    def started(self, *, labels: LabelCard, **facts: Any) -> None:
-        self._reporter.started(labels=labels, **facts)
+    def started(self, facts: RunFacts) -> None:
+        self._reporter.started(facts)
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         self._reporter.epoch(epoch, metrics)

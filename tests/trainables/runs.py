@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from spec.records import RunState
+from spec.records import RunFacts, RunState
 from spec.run import RunConfig
 from trainables.parts import RunConfig as BoundRunConfig
 from trainables.reporting import NullReporter
@@ -33,7 +33,7 @@ class KeepingReporter(NullReporter):
     """Keeps what a run says; asks it to stop after the epoch `stop_after`."""
 
     def __init__(self, stop_after: int | None = None) -> None:
-        self.facts: dict[str, Any] = {}
+        self.facts: RunFacts
         self.epochs: dict[int, dict[str, float]] = {}
         self.stop_after = stop_after
 
@@ -41,7 +41,7 @@ class KeepingReporter(NullReporter):
     def stop_requested(self) -> bool:  # type: ignore[override]
         return self.stop_after is not None and max(self.epochs, default=0) >= self.stop_after
 
-    def started(self, **facts: Any) -> None:
+    def started(self, facts: RunFacts) -> None:
         self.facts = facts
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spec.records import LabelCard, RunState
+from spec.records import LabelCard, RunFacts, RunState
 from tests.trainables.fake_service import FakeService
 from trainables import reporting
 from trainables.reporting import HttpReporter, Pause, RecordFile, RefusedError, Service, ServiceUnavailableError, messages_in, replay
@@ -25,15 +25,7 @@ LABELS = LabelCard(
     clean_hash="c",
     noisy_hash="n",
 )
-STARTED: dict[str, Any] = {
-    "labels": LABELS,
-    "num_train": 2,
-    "num_validation": 0,
-    "num_test": 1,
-    "num_parameters": 3,
-    "device": "cpu",
-    "resumed_from": 0,
-}
+FACTS = RunFacts(labels=LABELS, num_train=2, num_validation=0, num_test=1, num_parameters=3, device="cpu")
 
 
 @pytest.fixture
@@ -69,7 +61,7 @@ def epochs(messages: list[dict[str, Any]]) -> list[int]:
 
 def test_every_message_is_a_line_on_disk_when_the_call_returns(tmp_path: Path):
     with RecordFile(tmp_path, "r") as record:
-        record.started(**STARTED)
+        record.started(FACTS)
         record.epoch(1, {"loss": 0.5})
         lines = (tmp_path / "records.jsonl").read_text().splitlines()
         record.finished(RunState.DONE)
@@ -87,7 +79,7 @@ def test_each_process_that_takes_the_run_up_is_a_new_attempt(tmp_path: Path):
     for expected in (1, 2, 3):
         with RecordFile(tmp_path, "r") as record:
             assert record.attempt == expected
-            record.started(**STARTED)
+            record.started(FACTS)
 
 
 def test_a_run_that_failed_before_it_started_counts_as_an_attempt(tmp_path: Path):
@@ -99,7 +91,7 @@ def test_a_run_that_failed_before_it_started_counts_as_an_attempt(tmp_path: Path
 
 def test_a_line_torn_by_a_kill_is_cut_and_the_next_one_is_whole(tmp_path: Path):
     with RecordFile(tmp_path, "r") as record:
-        record.started(**STARTED)
+        record.started(FACTS)
     with (tmp_path / "records.jsonl").open("ab") as file:
         file.write(b'{"type": "epoch", "ep')
     assert [message["type"] for message in messages_in(tmp_path)] == ["started"]
@@ -111,7 +103,7 @@ def test_a_line_torn_by_a_kill_is_cut_and_the_next_one_is_whole(tmp_path: Path):
 
 def test_an_abandoned_run_fails_under_the_attempt_that_died(tmp_path: Path):
     with RecordFile(tmp_path, "r") as record:
-        record.started(**STARTED)
+        record.started(FACTS)
     with RecordFile(tmp_path, "r") as record:
         record.abandoned("its process died")
     last = list(messages_in(tmp_path))[-1]
@@ -142,7 +134,7 @@ def test_two_processes_do_not_train_one_run(tmp_path: Path):
 
 def test_all_messages_arrive_once_and_in_order(service: FakeService, tmp_path: Path):
     with reporter(tmp_path, service) as run:
-        run.started(**STARTED)
+        run.started(FACTS)
         for epoch in range(1, 21):
             run.epoch(epoch, {"loss": 1 / epoch})
         run.finished(RunState.DONE)
@@ -186,7 +178,7 @@ def test_a_service_that_is_away_holds_nothing_up_and_a_replay_tells_it_all(servi
     service.refuse = lambda body: 503
     began = time.monotonic()
     with reporter(tmp_path, service) as run:
-        run.started(**STARTED)
+        run.started(FACTS)
         run.epoch(1, {})
         run.finished(RunState.DONE)
     assert time.monotonic() - began < 5

@@ -46,7 +46,7 @@ def test_a_run_broken_off_between_epochs_ends_with_the_numbers_of_an_unbroken_on
     assert state == RunState.CANCELLED
     state, after = record(run, tmp_path / "broken")
     assert state == RunState.DONE
-    assert after.facts["resumed_from"] == 3
+    assert after.facts.resumed_from == 3
     assert list(after.epochs) == [4]
     assert before.epochs | after.epochs == unbroken.epochs
 
@@ -112,7 +112,7 @@ def _one_of_two(rank: int, folder: Path) -> None:
     _, unbroken = record(run, folder / "unbroken", world)
     stopped, before = record(run, folder / "broken", world, stop_after=3)
     _, after = record(run, folder / "broken", world)
-    outcome = {"labels": linear.facts["labels"].model_dump(), "linear": linear.epochs, "unbroken": unbroken.epochs}
+    outcome = {"labels": linear.facts.labels.model_dump(), "linear": linear.epochs, "unbroken": unbroken.epochs}
     torch.save(outcome | {"stopped": str(stopped), "resumed": before.epochs | after.epochs}, folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
@@ -128,7 +128,7 @@ def two_workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]
 def test_two_workers_give_one_workers_labels_and_numbers(two_workers: list[dict[str, Any]], tmp_path: Path):
     first, second = two_workers
     _, alone = record(digits_run(**LINEAR), tmp_path)
-    assert first["labels"] == second["labels"] == alone.facts["labels"].model_dump()
+    assert first["labels"] == second["labels"] == alone.facts.labels.model_dump()
     assert second["linear"] == {}, "only the first worker reports"
     assert first["linear"].keys() == alone.epochs.keys()
     for epoch, metrics in alone.epochs.items():

@@ -70,7 +70,7 @@ def test_a_run_measures_how_the_replaced_images_are_fitted(root, tmp_path):
     _, reporter = record(openset_run(epochs=1), tmp_path)
     assert {"pristine_fit_given", "corrupt_fit_given"} <= reporter.epochs[1].keys()
     assert reporter.epochs[1]["corrupt_recovered_true"] == 0
-    assert reporter.facts["labels"].replaced_from == "cifar100"
+    assert reporter.facts.labels.replaced_from == "cifar100"
 
 
 def test_images_of_another_size_are_refused(root):
