@@ -51,7 +51,7 @@ def _problem(details: ErrorDetails, model: type[BaseModel], prefix: str) -> Prob
             message = f"unknown {kind} {given!r}: expected one of {', '.join(allowed)}{did_you_mean(str(given), allowed)}"
         case "union_tag_not_found":
             message = "its name is missing: write a name, or a mapping with a name and parameters"
-        case "literal_error":
+        case "literal_error" | "enum":
             allowed = str(details["ctx"]["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
             message = f"expected one of {', '.join(allowed)}, got {given!r}{did_you_mean(str(given), allowed)}"
         case "missing":

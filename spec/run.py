@@ -1,8 +1,8 @@
 """RunConfig: everything that decides a run's numbers, and nothing else."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model, model_validator
 
 from spec.identity import content_hash
 from spec.registry import NamedParams, Registry
@@ -10,6 +10,8 @@ from spec.seeds import SEED_LIMIT, Seeds
 
 # Part of a run's identity: raise it when the same configuration gives other numbers than before.
 RUN_VERSION = 1
+
+SEED = TypeAdapter(Annotated[int, Field(ge=0, lt=SEED_LIMIT)])
 
 
 class Split(BaseModel):
@@ -65,7 +67,12 @@ class RunConfig(BaseModel):
     def _seeds_follow_seed(cls, raw: Any) -> Any:
         if not isinstance(raw, dict) or not isinstance(raw.get("seeds", {}), dict):
             return raw
-        return {**raw, "seeds": {**dict.fromkeys(Seeds.model_fields, raw.get("seed", 0)), **raw.get("seeds", {})}}
+        try:
+            seed = SEED.validate_python(raw.get("seed", 0))
+        except ValidationError:
+            # Told once, as `seed`, and not again for every seed that follows it.
+            seed = 0
+        return {**raw, "seeds": {**dict.fromkeys(Seeds.model_fields, seed), **raw.get("seeds", {})}}
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> Self:

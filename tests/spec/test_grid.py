@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from spec.grid import Grid, GridSpec, Role, expand, value_at, with_overrides
-from spec.problems import InvalidInputError
+from spec.problems import InvalidInputError, problems_of
 from tests.spec.test_run import BASE
 from trainables.parts import RunConfig
 
@@ -110,6 +110,12 @@ def test_inconsistent_axes_are_refused(parts: dict[str, Any], message: str):
     with pytest.raises(ValidationError) as caught:
         GridSpec(name="g", base=BASE, **parts)
     assert message in str(caught.value)
+
+
+def test_a_misspelt_role_is_told_with_the_one_that_was_meant():
+    with pytest.raises(ValidationError) as caught:
+        GridSpec(name="g", base=BASE, axes={"seed": [1]}, roles={"seed": "replica"})
+    assert "did you mean 'replicate'?" in problems_of(caught.value, GridSpec)[0].message
 
 
 def test_overrides_leave_the_base_alone():

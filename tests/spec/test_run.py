@@ -74,3 +74,14 @@ def test_a_mistake_is_told_with_its_path_and_what_is_allowed(change: dict[str, A
     problems = problems_of(caught.value, RunConfig)
     assert path in [problem.path for problem in problems]
     assert any(message in problem.message for problem in problems), problems
+
+
+@pytest.mark.parametrize("seed", [1, 1.0, "1"])
+def test_a_seed_is_followed_however_it_is_written(seed: Any):
+    assert run(seed=seed).run_id == run(seed=1).run_id
+
+
+def test_a_bad_seed_is_told_once():
+    with pytest.raises(ValidationError) as caught:
+        run(seed=-1)
+    assert [problem.path for problem in problems_of(caught.value, RunConfig)] == ["seed"]
