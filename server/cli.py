@@ -221,6 +221,9 @@ def figure(
         check_suffix(out)
         with connected(server) as client:
             write_figure(client.figure(client.find_grid(grid), kind, metric=metric, selection=selection), out)
+    except typer.Exit:
+        # It is a RuntimeError, and what it stands for has been said.
+        raise
     except (ValueError, RuntimeError, OSError) as error:
         raise failure(str(error)) from None
     console.print(f"wrote {out}")
