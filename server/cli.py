@@ -258,7 +258,10 @@ def train(
 
 @command(app, example="stop\nstop --data-dir /srv/noisegrid")
 def stop(data_dir: DataDir = None) -> None:
-    """Stop the Ray that a service started for its data directory, with every run in it. A service that still runs takes them up at once, another when it starts."""
+    """Stop the Ray that a service started for its data directory, with every run in it.
+
+    A service that still runs takes them up at once, another when it starts.
+    """
     from server.ray_head import stop_embedded
     from server.settings import Settings
 
