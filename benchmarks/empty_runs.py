@@ -44,7 +44,7 @@ class Cost(NamedTuple):
     cpu_seconds: float
 
 
-def empty_execute(run: Any, folders: Any, reporter: Reporter, world: Any) -> RunState:
+def empty_execute(run: Any, folders: Any, reporter: Reporter, world: Any, shared: Any = ()) -> RunState:
     """`trainables.train.execute` without data, model and training; all that it says, it says."""
     labels = LabelCard(
         noise="none", noise_rate=0, realised_rate=0, num_examples=0, num_corrupt=0, class_names=[], counts=[], clean_hash="", noisy_hash=""

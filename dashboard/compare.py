@@ -151,9 +151,12 @@ def _our_labels(replicates: Sequence[OurRun], published: Sequence[PublishedCell]
     config = replicates[0].config
     noise, name = config["noise"], noise_text(config["noise"])
     known = [cell.labels for cell in published if cell.dataset == config["dataset"]["name"]]
-    pinned = next((labels.noisy_hash for labels in known if labels.are_drawn_by(noise)), None)
+    drawn = next((labels for labels in known if labels.are_drawn_by(noise)), None)
     finished = [run for run in replicates if run.state is RunState.DONE]
+    pinned = None if drawn is None else drawn.noisy_hash
     hashes = frozenset(run.noisy_hash or pinned for run in finished or replicates)
+    if noise["name"] == "clean" and drawn is not None:
+        return _OurLabels(drawn.name, drawn.noise, drawn.rate, hashes)
     if noise["name"] != "recorded":
         return _OurLabels(name, _kind(noise), noise.get("rate"), hashes)
     # A file is known by its content or, before it was read, by its name.
@@ -217,8 +220,10 @@ def _notes(config: Mapping[str, Any], ours: Ours, cell: PublishedCell) -> list[s
     notes = []
     if 0 < ours.n < ours.num_runs:
         notes.append(f"{ours.n} of {ours.num_runs} runs are finished")
-    if cell.labels.noisy_hash is None:
+    if cell.labels.noisy_hash is None and cell.labels.generator is None:
         notes.append("published labels were drawn anew, and are not known")
+    if cell.labels.noisy_hash is None and cell.labels.generator is not None:
+        notes.append("the published labels' hash is not known: ours are taken to be the same data set's")
     if config.get("precision", "float32") != "float32":
         notes.append(f"ours in {config['precision']}, published in float32")
     if config["dataset"].get("verify") is False:

@@ -1,7 +1,7 @@
-"""Search report: which treatment a noisy validation split chooses under each condition, and what that choice costs.
+"""Search report: which treatment a validation split chooses under each condition, and what that choice costs.
 
-Validation labels are as wrong as training labels, so accuracies on them are low even where a model is good: `expected_on_noisy`
-says how high one can be.
+Unless the data set brings clean ones, validation labels are as wrong as training labels, so accuracies on them are low even where a
+model is good: `expected_on_noisy` says how high one can be.
 """
 
 import math
@@ -40,6 +40,8 @@ class SearchRun(NamedTuple):
     num_classes: int
     num_validation: int
     last_metrics: Mapping[str, float | None]
+    # As in a label card: `noisy`, or `clean` where the data set brings clean ones.
+    validation_labels: str = "noisy"
 
 
 class Candidate(BaseModel):
@@ -48,7 +50,7 @@ class Candidate(BaseModel):
     treatment: str
     num_runs: int
     n: int = Field(description="finished runs")
-    validation: float | None = Field(None, description="accuracy on noisy validation labels")
+    validation: float | None = Field(None, description="accuracy on the validation labels, noisy or clean")
     validation_standard_error: float | None = Field(None, description="from the number of examples in one run's split")
     ceiling: float | None = Field(
         None, description="what `validation` can be at that test accuracy, if mistakes fall evenly on other classes"
@@ -61,6 +63,7 @@ class SearchOutcome(BaseModel):
 
     condition: str
     model: str
+    validation_labels: str = Field("noisy", description="`noisy`, or `clean` where the data set brings clean ones")
     candidates: list[Candidate]
     chosen: str | None = Field(None, description="the treatment with the best `validation`; None before anything is finished")
     oracle: str | None = Field(None, description="the treatment with the best `test`, which no honest protocol can know")
@@ -91,7 +94,13 @@ def _outcome(condition: str, runs: list[SearchRun], prefix: str) -> SearchOutcom
     for run in runs:
         by_treatment.setdefault(run.treatment, []).append(run)
     candidates = [_candidate(treatment, own, prefix) for treatment, own in by_treatment.items()]
-    outcome = SearchOutcome(condition=condition, model=prefix.rstrip("_") or "raw", candidates=candidates, notes=_unfinished(candidates))
+    outcome = SearchOutcome(
+        condition=condition,
+        model=prefix.rstrip("_") or "raw",
+        validation_labels=runs[0].validation_labels,
+        candidates=candidates,
+        notes=_clean_validation(runs) + _unfinished(candidates),
+    )
     validation = {c.treatment: c.validation for c in candidates if c.validation is not None}
     test = {c.treatment: c.test for c in candidates if c.test is not None}
     if validation:
@@ -126,6 +135,11 @@ def _candidate(treatment: str, runs: list[SearchRun], prefix: str) -> Candidate:
 def _measured(runs: Iterable[SearchRun], metric: str) -> list[tuple[SearchRun, float]]:
     """The finished runs that have the metric, with its last value."""
     return [(run, value) for run in runs if run.state is RunState.DONE and (value := run.last_metrics.get(metric)) is not None]
+
+
+def _clean_validation(runs: list[SearchRun]) -> list[str]:
+    is_clean = any(run.validation_labels == "clean" for run in runs)
+    return ["chosen on clean validation labels, which nobody has who has noisy ones alone"] if is_clean else []
 
 
 def _unfinished(candidates: list[Candidate]) -> list[str]:

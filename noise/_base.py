@@ -16,7 +16,7 @@ from spec.registry import Registry
 
 @dataclass(frozen=True)
 class CleanLabels:
-    """A training set's labels before corruption, in the data set's own order."""
+    """A training set's labels before corruption, as published, in the data set's own order."""
 
     labels_N: Tensor
     class_names: Sequence[str]
@@ -27,6 +27,8 @@ class CleanLabels:
     # What only some kinds look at, and what is read only for them; None where there are labels alone.
     read_features: Callable[[], Iterator[Tensor]] | None = None
     count_images: Callable[[str], int] | None = None
+    # False: they are wrong in places as published, and nobody knows where.
+    are_true: bool = True
 
     @property
     def num_classes(self) -> int:

@@ -99,7 +99,7 @@ class LabelFile(_Part):
         return Replacement(self.replaced.source, as_labels(self.replaced.index_in_train), as_labels(self.replaced.index_in_source))
 
     def _describe(self) -> NoisyLabels:
-        clean = CleanLabels(as_labels(self.clean), self.card.class_names)
+        clean = CleanLabels(as_labels(self.clean), self.card.class_names, are_true=self.card.truth_is_known)
         return describe(clean, Corruption(as_labels(self.noisy), self.replacement), self.card.noise, self.card.noise_rate)
 
 

@@ -59,7 +59,7 @@ def describe(clean: CleanLabels, corruption: Corruption, noise: str, noise_rate:
     card = LabelCard(
         noise=noise,
         noise_rate=noise_rate,
-        realised_rate=is_corrupted_N.double().mean().item(),
+        realised_rate=is_corrupted_N.double().mean().item() if clean.are_true else None,
         num_examples=len(is_corrupted_N),
         num_corrupt=int(is_corrupted_N.sum()),
         class_names=list(clean.class_names),

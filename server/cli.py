@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from server.cli_compare import compare_app
+from server.cli_figures import figure_app
 from server.cli_noise import noise_app
 from server.terminal import (
     DEFAULT_DATASET_ROOT,
@@ -19,6 +20,7 @@ from server.terminal import (
     command,
     connected,
     console,
+    epochs_text,
     errors,
     failure,
     inputs_from,
@@ -42,6 +44,7 @@ app = typer.Typer(
 )
 app.add_typer(noise_app, name="noise")
 app.registered_commands += compare_app.registered_commands
+app.registered_commands += figure_app.registered_commands
 
 GridFile = Annotated[Path, typer.Argument(metavar="GRID.yaml", exists=True, dir_okay=False, help="a grid, as in recipes/")]
 DataDir = Annotated[Path | None, typer.Option(envvar="NOISEGRID_DATA_DIR", help="where the service keeps all that it has")]
@@ -88,6 +91,7 @@ def submit(
         console.print(
             f"grid {grid.grid_id} {'with' if is_new else 'was there already, with'} {grid.num_runs:,} runs: {client.page(grid.grid_id)}"
         )
+        console.print(epochs_text(grid.epochs_total, grid.epochs_shared))
         if wait and (ended := watch(client, grid.grid_id, console)).state != "done":
             raise failure(f"grid {grid.grid_id} is {ended.state}: `noisegrid runs {grid.grid_id}` says why")
 
@@ -102,6 +106,9 @@ def validate(grid_file: GridFile, max_runs: Annotated[int, typer.Option(min=1, h
     with inputs_from(grid_file):
         grid = expand(read_spec(grid_file), RunConfig, max_runs)
     console.print(f"{grid_file}: {len(grid.cells):,} runs, grid {grid.grid_id}", soft_wrap=True)
+    console.print(epochs_text(grid.epochs_total, grid.epochs_shared))
+    if averaged := sum(cell.run.ema is not None for cell in grid.cells):
+        console.print(f"{averaged:,} runs answer for their moving average, too: {len(grid.cells) + averaged:,} models are measured")
     console.print(_factor_table(grid))
 
 
@@ -205,30 +212,6 @@ def logs(
             sys.stdout.flush()
 
 
-@command(app, example="figure 3f2a curves --out curves.html\nfigure 3f2a heatmap --metric ema_test_accuracy --out map.json")
-def figure(
-    grid: GridId,
-    kind: Annotated[str, typer.Argument(help="curves, heatmap or accuracy")],
-    out: Annotated[Path, typer.Option("--out", help=".html (opens anywhere), .json (Plotly), or an image where kaleido is installed")],
-    metric: Annotated[str | None, typer.Option(help="a metric of the epoch records, such as corrupt_fit_given")] = None,
-    selection: Annotated[str | None, typer.Option(help="heatmap: last, last_ten, validation_best or oracle_best")] = None,
-    server: Server = DEFAULT_SERVER,
-) -> None:
-    """Save a figure of a grid as a file."""
-    from dashboard.figures.files import check_suffix, write_figure
-
-    try:
-        check_suffix(out)
-        with connected(server) as client:
-            write_figure(client.figure(client.find_grid(grid), kind, metric=metric, selection=selection), out)
-    except typer.Exit:
-        # It is a RuntimeError, and what it stands for has been said.
-        raise
-    except (ValueError, RuntimeError, OSError) as error:
-        raise failure(str(error)) from None
-    console.print(f"wrote {out}")
-
-
 @command(app, example="train run.yaml --out results/run1\ntrain run.yaml --out results/run1 --data ~/datasets --threads 4")
 def train(
     run_file: Annotated[Path, typer.Argument(metavar="RUN.yaml", exists=True, dir_okay=False, help="a run: a grid's base, without axes")],
@@ -311,6 +294,7 @@ def _grid_row(grid: "GridSummary") -> list[str]:
 
 def _run_row(run: "RunSummary", factors: list[str]) -> list[str]:
     from server.results import shown
+    from server.watch import time_left
 
     def percent(model: str) -> str:
         accuracy = getattr(run.summary, model, None)
@@ -318,7 +302,8 @@ def _run_row(run: "RunSummary", factors: list[str]) -> list[str]:
 
     rate = "-" if run.realised_rate is None else f"{run.realised_rate:.4f}"
     values = [shown(run.factors.get(path)) for path in factors]
-    return [run.run_id, *values, run.state, f"{run.epoch}/{run.epochs}", rate, percent("raw"), percent("ema")]
+    epochs = f"{run.epoch}/{run.epochs} {time_left(run.seconds_left)}".rstrip()
+    return [run.run_id, *values, run.state, epochs, rate, percent("raw"), percent("ema")]
 
 
 if __name__ == "__main__":

@@ -201,7 +201,8 @@ def ledger(server: Server = DEFAULT_SERVER) -> None:
     for entry in entries:
         noise = ", ".join(str(value) for value in entry.noise.values() if value is not None)
         corrupt = f"{entry.num_corrupt:,} of {entry.num_examples:,}"
-        facts = (entry.dataset["name"], noise, entry.label_seed, f"{entry.realised_rate:.5f}", corrupt, entry.num_runs, entry.num_grids)
+        rate = "-" if entry.realised_rate is None else f"{entry.realised_rate:.5f}"
+        facts = (entry.dataset["name"], noise, entry.label_seed, rate, corrupt, entry.num_runs, entry.num_grids)
         table.add_row(entry.noisy_hash[:16], *map(str, facts))
     console.print(table if entries else "no labels yet: a run's are noted when it starts")
 
@@ -264,7 +265,10 @@ def _write_bytes(out: Path, content: bytes, force: bool) -> None:
 
 def _headline(card: "LabelCard") -> str:
     nominal = "" if card.noise_rate is None else f", nominal {card.noise_rate:g}"
-    return f"{card.noise}{nominal}, realised {card.realised_rate:.5f} ({card.num_corrupt:,} of {card.num_examples:,})"
+    counted = f"{card.num_corrupt:,} of {card.num_examples:,}"
+    if card.realised_rate is None:
+        return f"{card.noise}{nominal}, changed {counted}; nobody knows how many of the published labels are wrong"
+    return f"{card.noise}{nominal}, realised {card.realised_rate:.5f} ({counted})"
 
 
 def _print_facts(content: "LabelFile") -> None:

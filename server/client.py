@@ -162,6 +162,16 @@ class Client:
         figure: dict[str, Any] = self._request("GET", f"/api/grids/{grid_id}/figures/{kind}", params=given).json()
         return figure
 
+    def run_figure(self, run_id: str, kind: str) -> dict[str, Any]:
+        """A Plotly figure of a run as JSON values."""
+        figure: dict[str, Any] = self._request("GET", f"/api/runs/{run_id}/figures/{kind}").json()
+        return figure
+
+    def table(self, grid_id: str, format: str, selection: str | None = None) -> str:
+        """A grid's table of results as text, `csv` or `markdown`."""
+        params = {"format": format} | ({} if selection is None else {"selection": selection})
+        return self._request("GET", f"/api/grids/{grid_id}/table", params=params).text
+
     def _view(self, view: type[View], method: str, path: str, **request: Any) -> View:
         return view.model_validate(self._request(method, path, **request).json())
 

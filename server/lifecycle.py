@@ -81,4 +81,6 @@ def _facts(message: Started) -> dict[str, Any]:
         "num_parameters": message.num_parameters,
         "device": message.device,
         "host": message.host,
+        # A resumed run goes on from its own checkpoint, which says nothing of where its first epochs came from.
+        **({} if message.resumed_from else {"forked_after": message.forked_after}),
     }

@@ -60,9 +60,7 @@ def summary_of(folder: Path) -> Summary | None:
 
 def summary_table(summary: Summary) -> Table:
     """Test accuracy in per cent under each way to choose the epoch; the oracle's is marked as what it is."""
-    table = Table(
-        "test accuracy, %", "last", "last ten", "best by noisy validation", "best on test (oracle)", box=None, header_style="bold"
-    )
+    table = Table("test accuracy, %", "last", "last ten", "best by validation", "best on test (oracle)", box=None, header_style="bold")
     for name, accuracy in (("raw model", summary.raw), ("EMA model", summary.ema)):
         if accuracy is not None:
             table.add_row(name, *_cells(accuracy))

@@ -120,7 +120,7 @@ def _take(found: Found, name: str, read: Callable[[], ForeignRun]) -> None:
 def _experiment(folder: Path, file: Path) -> ForeignRun:
     config = read_mapping(file)
     if config["dataset_name"] not in NUM_CLASSES:
-        raise UnusableError(f"there is no data set {config['dataset_name']!r} here")
+        raise UnusableError(f"which labels runs on {config['dataset_name']!r} had is not in their files: only CIFAR's are read")
     epochs = _measured(folder / "runs" / file.parent.name, "ema_" if config["mo"] else "")
     labels = f"{config['dataset_name']}-{config['noise_mode']}{config['p']:.1f}{'_custom' if config['custom_noise'] else ''}"
     return _run(folder, file.parent.name, config, labels, epochs, 0.0)

@@ -48,7 +48,7 @@ def comparison_csv(comparisons: Iterable[Comparison]) -> str:
 
 def search_table(outcome: SearchOutcome) -> Table:
     """Candidates in the grid's order, in per cent."""
-    table = _table("treatment", "runs", "noisy validation", "its ceiling", "test", "")
+    table = _table("treatment", "runs", f"{outcome.validation_labels} validation", "its ceiling", "test", "")
     for c in outcome.candidates:
         marks = [word for word, treatment in (("chosen", outcome.chosen), ("oracle's", outcome.oracle)) if treatment == c.treatment]
         validation = _mean(c.validation, c.validation_standard_error, None)

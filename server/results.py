@@ -28,11 +28,11 @@ class Best:
     model: str
     test_accuracy: float
     num_runs: int
-    # False: chosen by test accuracy, because there is no noisy validation split. No honest protocol may do so.
+    # False: chosen by test accuracy, because there is no validation split. No honest protocol may do so.
     by_validation: bool
 
     def __str__(self) -> str:
-        chosen = "by noisy validation" if self.by_validation else "an oracle's choice"
+        chosen = "by validation" if self.by_validation else "an oracle's choice"
         return f"at {self.condition}: {self.treatment}, {self.model} model {self.test_accuracy:.1%} ({chosen}, n = {self.num_runs})"
 
 
@@ -51,7 +51,7 @@ def finished_cells(factors: Iterable[Factor], runs: Iterable[RunSummary]) -> Cel
 def best_treatments(cells: Cells) -> list[Best]:
     """For each condition with finished runs, the best treatment and model after the last epoch.
 
-    Chosen by the mean accuracy on noisy validation labels where every run has one, else on the test set.
+    Chosen by the mean accuracy on validation labels where every run has one, else on the test set.
     """
     return [best for condition, treatments in cells.items() if (best := _best(condition, treatments))]
 

@@ -37,7 +37,8 @@ from server.views import (
     RunSummary,
     RunView,
 )
-from spec.grid import MAX_PROBLEMS, Grid, Resources
+from spec.grid import MAX_PROBLEMS, Grid, Role
+from spec.identity import content_hash
 from spec.problems import InvalidInputError, Problem
 from spec.records import BatchReply, EpochRecord, LabelCard, RecordBatch, RunState, Work, WorkItem
 from spec.summary import Summary
@@ -48,6 +49,8 @@ MetricValue = tuple[str, int, float | None]
 
 UNFINISHED = (RunState.QUEUED, RunState.RUNNING, RunState.LOST)
 REPEATABLE = (RunState.FAILED, RunState.CANCELLED)
+# A grid that stops runs early leaves them to those that want all of their epochs.
+INCOMPLETE = (*REPEATABLE, RunState.STOPPED)
 # Below the number of parameters that one SQLite statement may have (32,766), and PostgreSQL's (65,535).
 MAX_IDS = 10_000
 
@@ -77,6 +80,7 @@ DETAIL_FIELDS = (
     RunRow.num_validation,
     RunRow.num_test,
     RunRow.num_parameters,
+    RunRow.forked_after,
     RunRow.device,
     RunRow.host,
     RunRow.log_tail,
@@ -108,6 +112,11 @@ class RunFacts(NamedTuple):
     num_validation: int | None
     summary: Summary | None
 
+    @property
+    def is_validated(self) -> bool:
+        """Whether it holds examples out, or (known once it has started) its data set brings some to validate on."""
+        return bool(self.config["split"]["validation"]) or (self.labels is not None and self.labels.validation_labels == "clean")
+
 
 class Changes(NamedTuple):
     """What changed in a grid up to (and with) change number `seq`."""
@@ -138,7 +147,14 @@ class Store:
         """
         runs = [_new_run(cell.run_id, grid.grid_id, cell.run.resolved()) for cell in grid.cells]
         cells = [
-            {"grid_id": grid.grid_id, "position": position, "run_id": cell.run_id, "factors": cell.factors}
+            {
+                "grid_id": grid.grid_id,
+                "position": position,
+                "run_id": cell.run_id,
+                "factors": cell.factors,
+                "fork": cell.fork.model_dump(),
+                "epochs_own": cell.run.epochs - cell.fork.after,
+            }
             for position, cell in enumerate(grid.cells)
         ]
         row = {
@@ -242,15 +258,16 @@ class Store:
             UnknownIdError: there is no such grid.
         """
         query = (
-            select(RunRow.run_id, RunRow.config, RunRow.attempt)
+            select(RunRow.run_id, RunRow.config, RunRow.attempt.label("attempts"), CellRow.fork, CellRow.factors)
             .join(CellRow, and_(CellRow.run_id == RunRow.run_id, CellRow.grid_id == RunRow.grid_id))
             .where(RunRow.grid_id == grid_id, RunRow.state.in_(UNFINISHED))
             .order_by(CellRow.position)
         )
         with self._engine.connect() as connection:
-            resources = Resources.model_validate(_grid_row(connection, grid_id).spec["resources"])
-            runs = [WorkItem(run_id=row.run_id, config=row.config, attempts=row.attempt) for row in connection.execute(query)]
-        return Work(grid_id=grid_id, resources=resources, runs=runs)
+            grid = _grid_row(connection, grid_id)
+            conditions = [factor["path"] for factor in grid.factors if factor["role"] == Role.CONDITION]
+            runs = [_work_item(dict(row), conditions) for row in connection.execute(query).mappings()]
+        return Work(grid_id=grid_id, resources=grid.spec["resources"], early_stopping=grid.spec.get("early_stopping"), runs=runs)
 
     def fail_runs(self, grid_id: str, message: str) -> int:
         """Give up the unfinished runs that a grid answers for; gives their number."""
@@ -297,6 +314,12 @@ class Store:
         query = select(CellRow.run_id, CellRow.factors).where(CellRow.grid_id == grid_id).order_by(CellRow.position)
         with self._engine.connect() as connection:
             return [CellFactors(run_id, factors) for run_id, factors in connection.execute(query)]
+
+    def holds(self, grid_id: str, run_id: str) -> bool:
+        """Whether the run is one of the grid's."""
+        query = select(CellRow.run_id).where(CellRow.grid_id == grid_id, CellRow.run_id == run_id)
+        with self._engine.connect() as connection:
+            return connection.scalar(query) is not None
 
     def run_facts(self, grid_id: str) -> list[RunFacts]:
         """A grid's runs in order, with their whole configurations and label cards.
@@ -497,6 +520,8 @@ class Store:
                 func.count().label("runs"),
                 func.sum(RunRow.epoch).label("epoch"),
                 func.sum(RunRow.epochs).label("epochs"),
+                func.sum(RunRow.forked_after).label("forked"),
+                func.sum(func.coalesce(CellRow.epochs_own, RunRow.epochs)).label("own"),
                 func.min(case((RunRow.started_at >= GridRow.active_since, RunRow.started_at))).label("first_start"),
             )
             .join(RunRow, RunRow.run_id == CellRow.run_id)
@@ -518,6 +543,8 @@ class _Tally(NamedTuple):
     runs: int
     epoch: int
     epochs: int
+    forked: int
+    own: int
     first_start: float | None
 
 
@@ -533,6 +560,8 @@ def _grid_summary(row: Any, tallies: list[_Tally]) -> GridSummary:
         runs_by_state=runs_by_state,
         epochs_done=sum(tally.epoch for tally in tallies),
         epochs_total=sum(tally.epochs for tally in tallies),
+        epochs_shared=sum(tally.epochs - tally.own for tally in tallies),
+        epochs_saved=sum(tally.forked for tally in tallies),
         seconds_left=_seconds_left(row, tallies) if state is GridState.RUNNING else None,
         message=row.message,
     )
@@ -553,12 +582,22 @@ def grid_state(runs_by_state: dict[RunState, int], cancelled: bool) -> GridState
 
 def _seconds_left(row: Any, tallies: list[_Tally]) -> float | None:
     """Epochs left at the pace since the first of the grid's present runs started."""
-    made = sum(tally.epoch for tally in tallies) - row.epochs_before
-    left = sum(tally.epochs - tally.epoch for tally in tallies if tally.state in UNFINISHED)
+    made = sum(tally.epoch - tally.forked for tally in tallies) - row.epochs_before
+    left = sum(_epochs_left(tally) for tally in tallies if tally.state in UNFINISHED)
     first_start = min((tally.first_start for tally in tallies if tally.first_start is not None), default=None)
     if made <= 0 or left <= 0 or first_start is None:
         return None
     return max(0.0, time.time() - first_start) / made * left
+
+
+def _work_item(row: dict[str, Any], conditions: Sequence[str]) -> WorkItem:
+    factors = row.pop("factors")
+    return WorkItem(**row, condition=content_hash([factors[path] for path in conditions]))
+
+
+def _epochs_left(tally: _Tally) -> int:
+    """Epochs still to train: a queued run will find those that it shares, one that runs has them already."""
+    return (tally.own if tally.state == RunState.QUEUED else tally.epochs) - tally.epoch
 
 
 def _factors(grid: Grid) -> list[Factor]:
@@ -670,14 +709,14 @@ def _insert_grid(connection: Connection, row: dict[str, Any], runs: list[dict[st
     seq, now = _next_seq(connection), time.time()
     present: dict[str, Any] = {}
     for some in _portions([run["run_id"] for run in runs]):
-        known = select(RunRow.run_id, RunRow.state, RunRow.epoch).where(RunRow.run_id.in_(some))
+        known = select(RunRow.run_id, RunRow.state, RunRow.epoch - RunRow.forked_after).where(RunRow.run_id.in_(some))
         present.update((run.run_id, run) for run in connection.execute(known))
-    epochs_before = sum(run.epoch for run in present.values())
+    epochs_before = sum(trained for _, _, trained in present.values())
     grid_times = {"created_at": now, "active_since": now, "epochs_before": epochs_before}
     connection.execute(insert(GridRow), [{**row, **grid_times, "seq": seq}])
     if new := [{**run, "seq": seq} for run in runs if run["run_id"] not in present]:
         connection.execute(insert(RunRow.__table__), new)  # type: ignore[arg-type]  # a Table
-    for some in _portions([run.run_id for run in present.values() if run.state in REPEATABLE]):
+    for some in _portions([run.run_id for run in present.values() if run.state in INCOMPLETE]):
         _queue_again(connection, RunRow.run_id.in_(some), grid_id, seq)
     connection.execute(insert(CellRow.__table__), cells)  # type: ignore[arg-type]  # a Table
     return True
@@ -732,8 +771,9 @@ def _resume_grid(connection: Connection, grid_id: str, state: ColumnElement[str]
     held = RunRow.run_id.in_(_held_by(grid_id))
     running = select(RunRow.run_id).where(held, state == RunState.RUNNING).limit(1)
     is_made_elsewhere = row.external and connection.scalar(running) is not None
-    _queue_again(connection, held & RunRow.state.in_(REPEATABLE), grid_id, seq)
-    epochs = connection.scalar(select(func.sum(RunRow.epoch)).where(held)) or 0
+    states = REPEATABLE if row.spec.get("early_stopping") else INCOMPLETE
+    _queue_again(connection, held & RunRow.state.in_(states), grid_id, seq)
+    epochs = connection.scalar(select(func.sum(RunRow.epoch - RunRow.forked_after)).where(held)) or 0
     fresh = {"cancelled": False, "message": "", "external": is_made_elsewhere, "active_since": time.time(), "epochs_before": epochs}
     connection.execute(update(GridRow).where(GridRow.grid_id == grid_id).values(**fresh, seq=seq))
 

@@ -67,6 +67,8 @@ class RunRow(Base):
     num_validation: Mapped[int | None]
     num_test: Mapped[int | None]
     num_parameters: Mapped[int | None]
+    # Epochs that another run trained for it.
+    forked_after: Mapped[int] = mapped_column(server_default="0")
     device: Mapped[str | None]
     host: Mapped[str | None]
     summary: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
@@ -85,6 +87,9 @@ class CellRow(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(ID, ForeignKey("runs.run_id"))
     factors: Mapped[dict[str, Any]]
+    # A `spec.forks.Fork`, and the epochs that it leaves the run to train.
+    fork: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
+    epochs_own: Mapped[int | None]
 
 
 class EpochRow(Base):

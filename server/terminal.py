@@ -82,6 +82,14 @@ def _problem_line(problem: dict[str, Any]) -> str:
     return f"{path}: {message}" if path else message
 
 
+def epochs_text(total: int, shared: int) -> str:
+    """What a grid costs: its epochs, and those that its runs train once for several of them."""
+    if not shared:
+        return f"{total:,} epochs to train"
+    own = total - shared
+    return f"{own:,} epochs to train instead of {total:,}: runs that are the same up to an epoch train it once ({total / own:.3g}x fewer)"
+
+
 def new_table(*titles: str, wrapped: str = "") -> Table:
     """A table where one column, if any, gives way to the others."""
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))

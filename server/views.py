@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field
 
 from dashboard.compare import Comparison
 from dashboard.search_report import SearchOutcome
@@ -41,6 +41,8 @@ class GridSummary(BaseModel):
     runs_by_state: dict[RunState, int]
     epochs_done: int
     epochs_total: int
+    epochs_shared: int = Field(description="epochs that need not be trained, because another run of the grid has the same")
+    epochs_saved: int = Field(description="epochs that were not trained for that reason, so far")
     seconds_left: float | None = Field(None, description="estimate from the epochs so far; None before there are any, and at the end")
     message: str = Field("", description="why the grid stands still or failed, for people")
 
@@ -78,6 +80,15 @@ class RunSummary(BaseModel):
     summary: Summary | None
     error: str | None
 
+    @computed_field(description="estimate from the last epoch; None where the run does not run")  # type: ignore[prop-decorator]
+    @property
+    def seconds_left(self) -> float | None:
+        if self.state is not RunState.RUNNING or self.summary is None:
+            return None
+        last = self.summary.last_metrics
+        seconds = (last.get("train_seconds") or 0.0) + (last.get("evaluate_seconds") or 0.0)
+        return (self.epochs - self.epoch) * seconds if seconds else None
+
 
 class GridPage(BaseModel):
     """A page of the grids, newest first; `total` counts all."""
@@ -111,6 +122,7 @@ class RunView(RunSummary):
     num_validation: int | None
     num_test: int | None
     num_parameters: int | None
+    forked_after: int = Field(description="epochs that another run trained for this one")
     device: str | None
     host: str | None
     log_tail: str
@@ -132,6 +144,14 @@ class Records(BaseModel):
     epochs: list[int]
     attempts: list[int]
     metrics: dict[str, list[float | None]]
+
+
+class ExamplesKept(BaseModel):
+    """Answer to a file about a run's examples."""
+
+    run_id: str
+    num_examples: int
+    models: list[str] = Field(description="`raw`, and `ema` where the run has a moving average")
 
 
 class Curve(BaseModel):
@@ -203,7 +223,7 @@ class LabelEntry(BaseModel):
     noise: dict[str, Any] = Field(description="the generator and its parameters; where several made the same labels, one of them")
     label_seed: int
     noise_rate: float | None = Field(description="nominal")
-    realised_rate: float
+    realised_rate: float | None = Field(description="None where nobody knows the true labels")
     num_examples: int
     num_corrupt: int
     num_replaced: int

@@ -88,7 +88,7 @@ class _LineDisplay:
 def runs_text(grid: GridView) -> str:
     """`12 of 27 runs done, 4 running, 1 failed`."""
     counts = grid.runs_by_state
-    others = (RunState.RUNNING, RunState.LOST, RunState.FAILED, RunState.CANCELLED)
+    others = (RunState.RUNNING, RunState.LOST, RunState.STOPPED, RunState.FAILED, RunState.CANCELLED)
     also = "".join(f", {counts[state]} {state}" for state in others if counts.get(state))
     return f"{counts.get(RunState.DONE, 0)} of {grid.num_runs} runs done{also}"
 

@@ -4,10 +4,11 @@ import itertools
 import math
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from spec.forks import Fork, plan_forks
 from spec.identity import content_hash
 from spec.problems import InvalidInputError, Problem, problems_of
 from spec.registry import did_you_mean
@@ -51,6 +52,20 @@ class Resources(BaseModel):
     max_concurrent: int | None = Field(None, ge=1, description="runs at once; as many as fit if not given")
 
 
+class EarlyStopping(BaseModel):
+    """Asynchronous successive halving (ASHA): only the best of the runs of a condition go on, at first after `grace_epochs`.
+
+    Ranks on validation labels: the test set chooses nothing. Source: Li et al., "A system for massively parallel hyperparameter
+    tuning", MLSys 2020.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    grace_epochs: int = Field(ge=1, description="epochs that every run has; ranked then, and whenever they have grown by the factor")
+    metric: Literal["validation_accuracy", "ema_validation_accuracy"] = "validation_accuracy"
+    reduction_factor: float = Field(2, gt=1, le=1000, description="one in so many goes on")
+
+
 class GridSpec(BaseModel):
     """Runs to make: `base` crossed with `axes` and with each zipped group, and the explicit `cells` on top of `base`.
 
@@ -67,6 +82,7 @@ class GridSpec(BaseModel):
     cells: list[dict[str, Any]] = Field(default_factory=list, description="extra runs: dotted path: value, on top of base")
     roles: dict[str, Role] = Field(default_factory=dict, description="dotted path: role, where the inferred one is wrong")
     resources: Resources = Resources()
+    early_stopping: EarlyStopping | None = Field(None, description="end runs early that do worse than others; none if not given")
 
     @model_validator(mode="after")
     def _axes_are_consistent(self) -> Self:
@@ -128,6 +144,7 @@ class Cell(BaseModel):
     run: RunConfig
     run_id: str
     factors: dict[str, Any] = Field(description="dotted path: this run's resolved value, for every varying path")
+    fork: Fork = Fork()
 
 
 class Grid(BaseModel):
@@ -137,6 +154,16 @@ class Grid(BaseModel):
     spec: GridSpec
     cells: list[Cell]
     roles: dict[str, Role]
+
+    @property
+    def epochs_total(self) -> int:
+        """Epochs of all runs."""
+        return sum(cell.run.epochs for cell in self.cells)
+
+    @property
+    def epochs_shared(self) -> int:
+        """Those of them that need not be trained, because another run of the grid has the same."""
+        return sum(cell.fork.after for cell in self.cells)
 
 
 def expand(spec: GridSpec, run_type: type[RunConfig], max_runs: int) -> Grid:
@@ -163,8 +190,14 @@ def expand(spec: GridSpec, run_type: type[RunConfig], max_runs: int) -> Grid:
     if problems:
         raise InvalidInputError(problems.values())
     _refuse_repeats(cells)
+    if spec.early_stopping is not None:
+        _check_can_be_stopped(cells, spec.early_stopping)
+    for cell, fork in zip(cells, plan_forks([cell.run for cell in cells]), strict=True):
+        cell.fork = fork
     roles = {path: spec.role(path) for path in spec.varying_paths}
-    content = {"name": spec.name, "roles": roles, "runs": [cell.run_id for cell in cells]}
+    content: dict[str, Any] = {"name": spec.name, "roles": roles, "runs": [cell.run_id for cell in cells]}
+    if spec.early_stopping is not None:
+        content["early_stopping"] = spec.early_stopping.model_dump()
     return Grid(grid_id=content_hash(content), spec=spec, cells=cells, roles=roles)
 
 
@@ -191,6 +224,23 @@ def _refuse_repeats(cells: list[Cell]) -> None:
         if (earlier := first.setdefault(cell.run_id, position)) != position:
             message = f"runs {earlier} and {position} (counted from 0) are the same run, {cell.factors}: remove one"
             raise InvalidInputError([Problem(path="cells", given=cell.factors, message=message)])
+
+
+def _check_can_be_stopped(cells: list[Cell], rule: EarlyStopping) -> None:
+    """Raise InvalidInputError where the rule could not rank a run."""
+    for cell in cells:
+        run = cell.run
+        if run.workers > 1:
+            message = f"ranks runs of one worker, got one with workers = {run.workers}: set workers to 1, or leave early_stopping out"
+        elif rule.grace_epochs >= run.epochs:
+            message = f"grace_epochs must be below every run's epochs, {run.epochs} for one, got {rule.grace_epochs}"
+        elif rule.metric.startswith("ema_") and run.ema is None:
+            message = f"{rule.metric} is measured on the averaged model: set ema, or rank by validation_accuracy"
+        elif not run.validates:
+            message = f"{rule.metric} needs a validation split: set split.validation, e.g. to 0.1"
+        else:
+            continue
+        raise InvalidInputError([Problem(path="early_stopping", given=rule.model_dump(), message=message)])
 
 
 def with_overrides(base: dict[str, Any], overrides: dict[str, Any]) -> dict[str, Any]:

@@ -7,16 +7,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from spec.grid import Resources
+from spec.forks import Fork
+from spec.grid import EarlyStopping, Resources
 
 
 class RunState(StrEnum):
-    """Where a run stands. `lost`: it was running, and has not been heard of for a while."""
+    """Where a run stands. `lost`: it was running, and has not been heard of for a while. `stopped`: early, by its grid's rule."""
 
     QUEUED = "queued"
     RUNNING = "running"
     LOST = "lost"
     DONE = "done"
+    STOPPED = "stopped"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
@@ -25,17 +27,23 @@ class RunState(StrEnum):
 MAX_COUNT = 2**53
 MetricName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_./-]{1,100}$")]
 
-FINAL_STATES = frozenset({RunState.DONE, RunState.FAILED, RunState.CANCELLED})
+# A file in a run's folder: what its last models make of each training example.
+EXAMPLES = "examples.npz"
+FINAL_STATES = frozenset({RunState.DONE, RunState.STOPPED, RunState.FAILED, RunState.CANCELLED})
 
 
 class LabelCard(BaseModel):
-    """The labels that a run was given: what was asked for, what came out, and their identity."""
+    """The labels that a run was given: what was asked for, what came out, and their identity.
+
+    "Clean" is as published. Where published labels are wrong in places, as people's are, nobody knows the true rate: then
+    `realised_rate` is None, and "corrupt" counts what the run's noise changed on top.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     noise: str
     noise_rate: float | None = Field(description="nominal: what was asked for; None for recorded labels")
-    realised_rate: float = Field(ge=0, le=1, description="share of the training set that is corrupt")
+    realised_rate: float | None = Field(ge=0, le=1, description="share of the training set that is corrupt; None where nobody knows")
     num_examples: int
     num_corrupt: int = Field(description="examples whose given label differs from the clean one, or whose image was replaced")
     class_names: list[str]
@@ -46,10 +54,20 @@ class LabelCard(BaseModel):
     num_replaced: int = Field(0, description="examples that show an image of another data set")
     replaced_from: str | None = Field(None, description="that data set's name")
     replacement_hash: str | None = Field(None, description="identity of which images were replaced, and by which")
+    validation_labels: Literal["noisy", "clean"] = Field(
+        "noisy", description="of a validation split: `noisy` as held out of the training set, or `clean` ones that the data set brings"
+    )
+
+    @property
+    def truth_is_known(self) -> bool:
+        """Whether a given label can be told to be right or wrong."""
+        return self.realised_rate is not None
 
     @property
     def rate_by_class(self) -> list[float | None]:
-        """Realised rate of each clean class; None for a class without examples."""
+        """Realised rate of each clean class; None for a class without examples, and where nobody knows."""
+        if not self.truth_is_known:
+            return [None] * len(self.counts)
         sizes = [sum(row) for row in self.counts]
         corrupt = self.corrupt_by_class or [size - row[label] for label, (size, row) in enumerate(zip(sizes, self.counts, strict=True))]
         return [wrong / size if size else None for wrong, size in zip(corrupt, sizes, strict=True)]
@@ -75,6 +93,7 @@ class RunFacts(BaseModel):
     num_parameters: int = Field(ge=0, le=MAX_COUNT)
     device: str
     resumed_from: int = Field(0, description="the last epoch that an earlier attempt completed")
+    forked_after: int = Field(0, ge=0, le=MAX_COUNT, description="epochs that another run trained for this one")
 
 
 class Started(_Message, RunFacts):
@@ -98,7 +117,7 @@ class EpochRecord(_Message):
 
 
 class Finished(_Message):
-    """The run ended: done, failed or cancelled."""
+    """The run ended: done, stopped, failed or cancelled."""
 
     type: Literal["finished"] = "finished"
     state: RunState
@@ -144,6 +163,8 @@ class WorkItem(BaseModel):
     run_id: str
     config: dict[str, Any]
     attempts: int = Field(0, ge=0, description="attempts that the service knows of; the next one must have a higher number")
+    fork: Fork = Fork()
+    condition: str = Field("", description="early stopping ranks the runs of one condition with each other")
 
 
 class Work(BaseModel):
@@ -151,4 +172,5 @@ class Work(BaseModel):
 
     grid_id: str
     resources: Resources
+    early_stopping: EarlyStopping | None = None
     runs: list[WorkItem]

@@ -4,11 +4,14 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Generic, Literal, TypeVar, Union
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 Part = TypeVar("Part", bound=Callable[..., Any])
+
+# An epoch that no run has.
+NEVER = 2**53
 
 
 class Params(BaseModel):
@@ -16,8 +19,20 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    # Whether what the part does in an epoch depends on how many epochs there will be.
+    looks_ahead: ClassVar[bool] = False
+    # Of a data set: whether it has images of its own to validate on.
+    brings_validation: ClassVar[bool] = False
+
     def check_run(self, run: Any) -> None:
         """Raise ValueError if these parameters do not go with the rest of the run (a `RunConfig`)."""
+
+    def acts_from(self) -> dict[str, int]:
+        """The first epoch (from 1) that a parameter acts in, for those that wait; NEVER for one that is switched off.
+
+        Runs that differ only in what still waits are the same run so far, and train those epochs once.
+        """
+        return {}
 
 
 class NamedParams(Params):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model, model_validator
 
 from spec.identity import content_hash
-from spec.registry import NamedParams, Registry
+from spec.registry import NEVER, NamedParams, Registry
 from spec.seeds import SEED_LIMIT, Seeds
 
 # Part of a run's identity: raise it when the same configuration gives other numbers than before.
@@ -33,11 +33,12 @@ class EMA(BaseModel):
 
 
 class Measure(BaseModel):
-    """What is measured after every epoch, beside validation and test."""
+    """What is measured of the training examples."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     train_sample: int | None = Field(None, ge=1, description="measure the fit of only so many training examples; all if not given")
+    examples: bool = Field(True, description="keep loss and prediction of each measured training example after the last epoch")
 
 
 class RunConfig(BaseModel):
@@ -76,11 +77,16 @@ class RunConfig(BaseModel):
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> Self:
-        for part in (self.dataset, self.noise, self.model, self.method, self.optimizer, self.schedule):
+        for part in self.parts.values():
             part.check_run(self)
         if self.batch_size < self.workers:
             raise ValueError(f"batch_size {self.batch_size} is shared by {self.workers} workers: give each at least one example")
         return self
+
+    @property
+    def parts(self) -> dict[str, NamedParams]:
+        """The parts by field."""
+        return {name: part for name in type(self).model_fields if isinstance(part := getattr(self, name), NamedParams)}
 
     def resolved(self) -> dict[str, Any]:
         """The whole configuration as JSON values, every default written out."""
@@ -90,6 +96,30 @@ class RunConfig(BaseModel):
     def run_id(self) -> str:
         """Hash of the resolved configuration and the version of the code's numbers."""
         return content_hash({"version": RUN_VERSION, "config": self.resolved()})
+
+    def prefix(self, epoch: int) -> dict[str, Any]:
+        """All that decides the first `epoch` epochs, as JSON values: runs with the same prefix are one run so far."""
+        config = self.resolved()
+        for name, part in self.parts.items():
+            waiting = {key for key, first in part.acts_from().items() if first > epoch}
+            config[name] = {key: value for key, value in config[name].items() if key not in waiting}
+        if not any(part.looks_ahead for part in self.parts.values()):
+            del config["epochs"]
+        return {"version": RUN_VERSION, "after": epoch, "config": config}
+
+    def prefix_id(self, epoch: int) -> str:
+        """Hash of the prefix."""
+        return content_hash(self.prefix(epoch))
+
+    @property
+    def validates(self) -> bool:
+        """Whether the run measures validation accuracy."""
+        return self.split.validation > 0 or self.dataset.brings_validation
+
+    def turns(self) -> set[int]:
+        """The epochs after which something new acts, and the last one: up to there, this run may be the same as another."""
+        first = {first for part in self.parts.values() for first in part.acts_from().values() if first != NEVER}
+        return {epoch - 1 for epoch in first if 1 < epoch <= self.epochs} | {self.epochs}
 
 
 def bind(

@@ -34,7 +34,7 @@ def summarise(epochs: Mapping[int, Metrics]) -> Summary | None:
     """The summary of a run's epoch records so far (epoch -> metrics); None before the first.
 
     `last_ten` is the mean over the last ten epochs (all of them, where there are fewer); `validation_best` is the
-    test accuracy at the epoch of the best accuracy on the noisy validation split; `oracle_best` chooses on the
+    test accuracy at the epoch of the best accuracy on the validation split; `oracle_best` chooses on the
     test set itself, which no honest protocol can. Of equals, the earliest epoch counts.
     """
     if not epochs:

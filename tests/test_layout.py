@@ -48,7 +48,11 @@ OURS = {
     # `noisegrid train`: the service's own code never trains.
     "server.local": {"spec", "server", "trainables.train", "trainables.reporting", "trainables.world"},
 }
-THEIRS_ONLY = {"spec": {"pydantic", "pydantic_core"}, "noise": {"pydantic", "torch", "numpy"}, "models": {"pydantic", "torch"}}
+THEIRS_ONLY = {
+    "spec": {"pydantic", "pydantic_core"},
+    "noise": {"pydantic", "torch", "numpy"},
+    "models": {"pydantic", "torch", "torchvision"},
+}
 # A library, and the only modules that may import it.
 FENCED = {
     "ray": {"trainables.worker", "trainables.search", "trainables.launch", "server.jobs"},
@@ -57,7 +61,7 @@ FENCED = {
     "sqlalchemy": {"server"},
     "alembic": {"server"},
     "uvicorn": {"server"},
-    "typer": {"server.cli", "server.cli_compare", "server.cli_noise", "server.terminal"},
+    "typer": {"server.cli", "server.cli_compare", "server.cli_figures", "server.cli_noise", "server.terminal"},
     "plotly": {"dashboard.figures", "server.routes"},
     "pandas": {"dashboard.figures", "server.routes"},
 }

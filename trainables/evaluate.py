@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from spec.summary import MODELS
 from trainables.image_data.examples import Examples, Splits
-from trainables.measures.fit import fit_sums, loss_and_accuracy, pristine_and_corrupt
+from trainables.measures.examples import COLUMNS, ExampleFits
+from trainables.measures.fit import fit_of_each, fit_sums, loss_and_accuracy, pristine_and_corrupt
 from trainables.world import World
 
 BATCH_SIZE = 500
@@ -22,7 +24,10 @@ def evaluate(models: dict[str, nn.Module], splits: Splits, world: World) -> dict
 
 def _measure(model: nn.Module, splits: Splits, world: World) -> dict[str, float]:
     train = fit(model, splits.measured, world)
-    metrics = {**loss_and_accuracy("train", train), **pristine_and_corrupt(train)}
+    metrics = loss_and_accuracy("train", train)
+    # Where published labels are wrong in places, nobody knows which examples are pristine.
+    if splits.label_card.truth_is_known:
+        metrics |= pristine_and_corrupt(train)
     if splits.validation is not None:
         metrics |= loss_and_accuracy("validation", fit(model, splits.validation, world))
     return metrics | loss_and_accuracy("test", fit(model, splits.test, world))
@@ -35,6 +40,19 @@ def fit(model: nn.Module, examples: Examples, world: World) -> Tensor:
     ]
     # A worker's share may be empty; float64, which gloo and nccl can both add up.
     return world.sum(torch.stack(sums).sum(dim=0) if sums else torch.zeros(2, 4, dtype=torch.float64, device=world.device))
+
+
+def fit_examples(models: dict[str, nn.Module], examples: Examples, world: World) -> ExampleFits:
+    """What the raw model and its average make of each example of a split, on every worker."""
+    fits = {prefix: _fit_each(models[prefix], examples, world) for prefix in MODELS if prefix in models}
+    index_M = examples.index_M.to(world.device)
+    return ExampleFits.of(index_M, examples.given_N[index_M], examples.true_N[index_M], fits)
+
+
+def _fit_each(model: nn.Module, examples: Examples, world: World) -> Tensor:
+    """`measures.fit.fit_of_each` (M, 3) of a split, in its order."""
+    fits = [fit_of_each(logits_BK, examples.given_N[index_B]) for index_B, logits_BK in _logits(model, examples, world)]
+    return world.join(torch.cat(fits) if fits else torch.zeros(0, len(COLUMNS), device=world.device))
 
 
 def predict(model: nn.Module, examples: Examples, world: World, augment_seed: int | None = None) -> Tensor:

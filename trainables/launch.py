@@ -25,7 +25,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from ray.util.state import list_jobs, list_placement_groups
 
 from spec.problems import InvalidInputError
-from spec.records import RunState, Work
+from spec.records import FINAL_STATES, RunState, Work
 from trainables.grid_files import read_spec
 from trainables.reporting import RECORDS, Pause, RecordFile, RefusedError, Service, ServiceUnavailableError, messages_in, replay
 from trainables.search import NoRoomError, run_all
@@ -40,6 +40,7 @@ TERMINATED = 128 + signal.SIGTERM
 
 SERVICE_PATIENCE_SECONDS = 600.0
 REPLAY_PATIENCE_SECONDS = 3600.0
+LAST_WORDS_SECONDS = 2.0
 
 
 # A job counts as alive for a moment after its driver was killed.
@@ -126,13 +127,19 @@ class Progress:
         self._num_runs = num_runs
         self._states: list[RunState] = []
         self._began = time.monotonic()
+        self._since = time.time()
 
     def ended(self, run_id: str, death: str | None) -> None:
         """Note a run's end. One whose process died for good could not say so itself."""
         folder = self._job.run_folder(run_id)
-        if death is not None:
+        if death is not None and not _is_over(folder, self._since):
             self._record_death(run_id, folder, death)
         state, text = _last_words(folder)
+        deadline = time.monotonic() + LAST_WORDS_SECONDS
+        while state not in FINAL_STATES and time.monotonic() < deadline:
+            # A run that is stopped early hears of it when we do.
+            time.sleep(0.02)
+            state, text = _last_words(folder)
         self._states.append(state)
         _say(f"[{len(self._states)}/{self._num_runs}] {run_id} {state}: {text}")
 
@@ -148,7 +155,7 @@ class Progress:
         """Say how many ended how; gives the exit code."""
         counts = ", ".join(f"{self._states.count(state)} {state}" for state in RunState if state in self._states)
         _say(f"grid {self._job.grid_id}: {counts} in {time.monotonic() - self._began:.0f} s")
-        return ALL_DONE if set(self._states) <= {RunState.DONE} else SOME_NOT_DONE
+        return ALL_DONE if set(self._states) <= {RunState.DONE, RunState.STOPPED} else SOME_NOT_DONE
 
 
 def deliver(folders: Sequence[Path], service: Service, grid_id: str) -> None:
@@ -270,6 +277,11 @@ def _last_words(folder: Path) -> tuple[RunState, str]:
         else:
             state, text = RunState.LOST, ""
     return state, text or epoch
+
+
+def _is_over(folder: Path, since: float) -> bool:
+    """Whether a run has ended since then: others of its group may have, when the group could not go on."""
+    return any(message["type"] == "finished" and message["at"] >= since for message in messages_in(folder))
 
 
 def _leave(signum: int, frame: Any) -> None:

@@ -22,12 +22,19 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from spec.records import BatchReply, EpochRecord, Finished, Heartbeat, RunFacts, RunState, Started
+from spec.records import EXAMPLES, BatchReply, EpochRecord, Finished, Heartbeat, RunFacts, RunState, Started
 
 log = logging.getLogger(__name__)
 
+# Epoch (from 1) -> what was measured after it; a loss that diverged is None.
+EpochMetrics = dict[int, dict[str, float | None]]
+
 RECORDS = "records.jsonl"
 SENT = "records.sent"
+# The mark that the service has what the run left about its examples.
+EXAMPLES_SENT = "examples.sent"
+# Metrics that say what an epoch cost, not what it did.
+SECONDS = ("train_seconds", "evaluate_seconds")
 
 BATCH_MESSAGES = 500
 # Short epochs share a batch: no more than this many seconds' worth of them.
@@ -53,6 +60,9 @@ class Reporter(Protocol):
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
         """What was measured after an epoch, counted from 1. Durable when this returns."""
 
+    def inherited(self, epochs: EpochMetrics) -> None:
+        """What another run measured after the epochs that it trained for this one, too."""
+
     def finished(self, state: RunState, error: str | None = None, log_tail: str = "") -> None:
         """The run is over."""
 
@@ -66,6 +76,9 @@ class NullReporter:
         pass
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
+        pass
+
+    def inherited(self, epochs: EpochMetrics) -> None:
         pass
 
     def finished(self, state: RunState, error: str | None = None, log_tail: str = "") -> None:
@@ -103,7 +116,10 @@ class RecordFile:
         self._write(Started(run_id=self.run_id, attempt=self.attempt, host=socket.gethostname(), **dict(facts)))
 
     def epoch(self, epoch: int, metrics: dict[str, float]) -> None:
-        self._write(EpochRecord(run_id=self.run_id, attempt=self.attempt, epoch=epoch, metrics=dict(metrics)))
+        self._write(self._epoch_record(epoch, dict(metrics)))
+
+    def inherited(self, epochs: EpochMetrics) -> None:
+        self._write(*(self._epoch_record(epoch, metrics) for epoch, metrics in sorted(epochs.items())))
 
     def finished(self, state: RunState, error: str | None = None, log_tail: str = "") -> None:
         self._write(Finished(run_id=self.run_id, attempt=self.attempt, state=state, error=error, log_tail=log_tail))
@@ -123,8 +139,11 @@ class RecordFile:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _write(self, message: BaseModel) -> None:
-        self._file.write(message.model_dump_json().encode() + b"\n")
+    def _epoch_record(self, epoch: int, metrics: dict[str, float | None]) -> EpochRecord:
+        return EpochRecord(run_id=self.run_id, attempt=self.attempt, epoch=epoch, metrics=metrics)
+
+    def _write(self, *messages: BaseModel) -> None:
+        self._file.writelines(message.model_dump_json().encode() + b"\n" for message in messages)
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -165,8 +184,8 @@ class HttpReporter(RecordFile):
     def __enter__(self) -> Self:
         return self.open()
 
-    def _write(self, message: BaseModel) -> None:
-        super()._write(message)
+    def _write(self, *messages: BaseModel) -> None:
+        super()._write(*messages)
         self._news.set()
 
     def _send_until_closed(self) -> None:
@@ -234,8 +253,14 @@ class Service:
             ServiceUnavailableError: no answer, a server error, or "too many requests".
             RefusedError: any other error status.
         """
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
-        content = None if body is None else json.dumps(body).encode()
+        return self._exchange(method, path, None if body is None else json.dumps(body).encode(), "application/json")
+
+    def upload(self, path: str, content: bytes) -> None:
+        """PUT a file. It raises as `request` does."""
+        self._exchange("PUT", path, content, "application/octet-stream")
+
+    def _exchange(self, method: str, path: str, content: bytes | None, content_type: str) -> Any:
+        headers = {"Content-Type": content_type} | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
         request = urllib.request.Request(self.server + path, content, headers, method=method)
         try:
             with self._opener.open(request, timeout=REQUEST_SECONDS) as answer:
@@ -250,22 +275,47 @@ class Service:
 
 
 class Outbox:
-    """The part of a run's record file that the service has not acknowledged yet."""
+    """What the service has not acknowledged yet of a run's record file, and of what it left about each example."""
 
     def __init__(self, folder: Path, service: Service, grid_id: str, from_start: bool = False) -> None:
         self.folder = folder
         self.service = service
         self.grid_id = grid_id
         self._sent = 0 if from_start else _read_offset(folder)
+        self._examples_wait = from_start or not (folder / EXAMPLES_SENT).exists()
 
     def send(self) -> set[str]:
-        """Send all complete lines that wait; gives the runs that the service says are cancelled."""
+        """Send all that waits; gives the runs that the service says are cancelled."""
         cancelled: set[str] = set()
-        for messages, end in self._batches():
+        # Read first, sent last: who hears that the run is done finds its examples. A service that cannot take them gets the records still.
+        batches = list(self._batches())
+        delay = self._send_examples()
+        for messages, end in batches:
             cancelled |= self.post(messages)
             self._sent = end
             _write_offset(self.folder, end)
+        if delay is not None:
+            raise delay
         return cancelled
+
+    def _send_examples(self) -> "ServiceUnavailableError | None":
+        """Send the file where it waits; gives why it still does. One that the service refuses is logged and left out."""
+        path = self.folder / EXAMPLES
+        if not self._examples_wait or not path.exists():
+            return None
+        # Where the run has not started here, the file is what the service had from elsewhere: its folder may be the run's.
+        if (first := next(messages_in(self.folder), None)) is None:
+            return None
+        try:
+            self.service.upload(f"/api/runs/{first['run_id']}/examples?grid_id={self.grid_id}", path.read_bytes())
+        except ServiceUnavailableError as error:
+            return error
+        except RefusedError as error:
+            log.error("left out the examples of run %s: %s", first["run_id"], error)
+        else:
+            (self.folder / EXAMPLES_SENT).touch()
+        self._examples_wait = False
+        return None
 
     def post(self, messages: list[dict[str, Any]]) -> set[str]:
         """Send messages; one that the service cannot take is left out and logged, so that it does not hold up the others."""
@@ -328,6 +378,12 @@ def messages_in(folder: Path) -> Iterator[dict[str, Any]]:
     """A run's messages so far, in order; a last line torn by a kill is left out."""
     parsed = (_parsed(line) for line in _complete_lines(folder / RECORDS, 0))
     return (message for message in parsed if message is not None)
+
+
+def measured_in(folder: Path) -> EpochMetrics:
+    """What a run measured after each epoch so far; of one recorded twice, the later record. How long it took is not part of it."""
+    records = (message for message in messages_in(folder) if message["type"] == "epoch")
+    return {record["epoch"]: {name: value for name, value in record["metrics"].items() if name not in SECONDS} for record in records}
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

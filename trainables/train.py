@@ -4,17 +4,18 @@ Shapes: B batch (over all workers).
 """
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from spec.records import RunFacts, RunState
+from spec.records import EXAMPLES, RunFacts, RunState
 from spec.run import RunConfig
 from spec.seeds import stream_seed
-from trainables.checkpoint import Checkpoint
-from trainables.evaluate import evaluate, predict
+from trainables.checkpoint import Checkpoint, SharedPrefixes
+from trainables.evaluate import evaluate, fit_examples, predict
 from trainables.image_data.examples import Splits, load_splits
 from trainables.learner import Learner, build_learner
 from trainables.methods._base import Batch, Predictions
@@ -25,27 +26,38 @@ from trainables.world import World
 
 @dataclass(frozen=True)
 class Folders:
-    """Absolute paths: `data` is where data sets lie, `run` is the run's own folder."""
+    """Absolute paths: `data` is where data sets lie, `run` is the run's own folder, `prefixes` is where runs of its grid leave states."""
 
     data: Path
     run: Path
+    prefixes: Path | None = None
 
 
-def execute(run: RunConfig, folders: Folders, reporter: Reporter, world: World) -> RunState:
+def execute(run: RunConfig, folders: Folders, reporter: Reporter, world: World, shared: Collection[int] = ()) -> RunState:
     """Train a run from wherever its last checkpoint left it; gives DONE, or CANCELLED where somebody asked for it.
 
-    Every worker calls this; the first one's reporter is heard, and it alone writes checkpoints.
+    Every worker calls this; the first one's reporter is heard, and it alone writes checkpoints. After the epochs `shared`
+    the run's state is that of other runs of its grid, too: it is taken up where one of them was there before, and left for them.
     """
     splits = load_splits(run, folders.data, world.device)
     world.check_same(splits.label_card.noisy_hash, "their noisy labels")
     learner = build_learner(run, splits, world)
-    checkpoint = Checkpoint(folders.run / "checkpoint.pt", run)
+    prefixes = SharedPrefixes(folders.prefixes, run, folders.run, shared) if folders.prefixes else None
+    checkpoint = Checkpoint(folders.run / "checkpoint.pt", run, prefixes)
     epochs_done = checkpoint.restore(learner)
-    reporter.started(facts_of(splits, learner, world, epochs_done))
-    return train(run, splits, learner, reporter, checkpoint, world, epochs_done)
+    inherited = prefixes.take_up(learner) if prefixes and not epochs_done else {}
+    world.check_same(str(epochs_done + len(inherited)), "their number of epochs done")
+    reporter.started(facts_of(splits, learner, world, epochs_done, len(inherited)))
+    reporter.inherited(inherited)
+    state = train(run, splits, learner, reporter, checkpoint, world, epochs_done + len(inherited))
+    if run.measure.examples and state is RunState.DONE:
+        fits = fit_examples(learner.models, splits.measured, world)
+        if world.rank == 0:
+            fits.write(folders.run / EXAMPLES)
+    return state
 
 
-def facts_of(splits: Splits, learner: Learner, world: World, epochs_done: int) -> RunFacts:
+def facts_of(splits: Splits, learner: Learner, world: World, epochs_done: int, epochs_inherited: int) -> RunFacts:
     """What is told of a run before its first epoch."""
     return RunFacts(
         labels=splits.label_card,
@@ -55,6 +67,7 @@ def facts_of(splits: Splits, learner: Learner, world: World, epochs_done: int) -
         num_parameters=learner.num_parameters,
         device=str(world.device),
         resumed_from=epochs_done,
+        forked_after=epochs_inherited,
     )
 
 
@@ -81,9 +94,11 @@ def train(
 
 def train_epoch(run: RunConfig, splits: Splits, learner: Learner, model: nn.Module, epoch: int, world: World) -> float:
     """One pass over the training set; gives the mean loss as optimised, over all workers."""
-    method, optimizer, examples = learner.method, learner.optimizer, splits.train
+    method, optimizer = learner.method, learner.optimizer
+    examples = splits.train.of_epoch(stream_seed("draw", run.seeds.order, epoch))
     augment_seed = stream_seed("augment", run.seeds.augment, epoch) if run.augmentation == "standard" else None
-    method.start_epoch(epoch, lambda: Predictions(predict(learner.teacher, examples, world, augment_seed)))
+    index_M = examples.index_M.to(world.device)
+    method.start_epoch(epoch, lambda: Predictions(predict(learner.teacher, examples, world, augment_seed), index_M))
     model.train()
     batches = batches_of(examples.shuffled(stream_seed("order", run.seeds.order, epoch)), run.batch_size, world.size)
     shares = [world.share(index_B) for index_B in batches]

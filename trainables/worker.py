@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,12 +22,13 @@ from ray import tune
 
 from spec.grid import Resources
 from spec.records import RunFacts, RunState, WorkItem
-from trainables.reporting import HttpReporter, NullReporter, Reporter, Service
+from trainables.reporting import EpochMetrics, HttpReporter, NullReporter, Reporter, Service
 
 if TYPE_CHECKING:
     import torch
 
     from spec.run import RunConfig
+    from trainables.train import Folders
 
 # How often a run's dead process is replaced before the run counts as failed.
 MAX_DEATHS = 3
@@ -51,9 +53,19 @@ class Job:
         """Where Tune and Train may write what they must; nothing of it is read again."""
         return self.out / ".ray" / self.grid_id
 
+    @property
+    def prefixes(self) -> Path:
+        """Where the grid's runs leave states for each other."""
+        return self.out / ".prefixes" / self.grid_id
+
     def run_folder(self, run_id: str) -> Path:
         """The run's own folder: a run is one thing, whatever number of grids hold it."""
         return self.out / run_id
+
+    def folders(self, run_id: str) -> "Folders":
+        from trainables.train import Folders
+
+        return Folders(self.data, self.run_folder(run_id), self.prefixes)
 
     def reporter(self, item: WorkItem) -> HttpReporter:
         service = Service(self.server, self.token)
@@ -77,55 +89,76 @@ class TuneReporter:
         self._reporter.epoch(epoch, metrics)
         tune.report({"epoch": epoch, **metrics})
 
+    def inherited(self, epochs: EpochMetrics) -> None:
+        self._reporter.inherited(epochs)
+
     def finished(self, state: RunState, error: str | None = None, log_tail: str = "") -> None:
         self._reporter.finished(state, error, log_tail)
+
+
+def items_of(config: dict[str, Any]) -> list[WorkItem]:
+    """The runs of a trial."""
+    return [WorkItem.model_validate_json(run) for run in config["runs"]]
 
 
 def run_one(config: dict[str, Any], job: Job) -> dict[str, str]:
     """A Tune trial that trains a one-worker run in its own process, which Tune reuses for the next run."""
     import torch
 
-    from trainables.train import Folders, execute
+    from trainables.train import execute
     from trainables.world import World
 
-    item = WorkItem.model_validate_json(config["run"])
+    [item] = items_of(config)
     torch.set_num_threads(job.resources.cpus_per_worker)
     world = World.alone(_device(job.resources))
     with job.reporter(item) as reporter:
         try:
-            state = execute(_bound(item), Folders(job.data, job.run_folder(item.run_id)), TuneReporter(reporter), world)
+            state = execute(_bound(item), job.folders(item.run_id), TuneReporter(reporter), world, item.fork.shared)
         except Exception as error:
             reporter.finished(RunState.FAILED, describe(error), log_tail())
             return {"state": RunState.FAILED}
+        except SystemExit:
+            # So Ray Tune ends a trial that its scheduler stops.
+            reporter.finished(RunState.STOPPED)
+            raise
         reporter.finished(state)
     return {"state": state}
 
 
-def run_distributed(config: dict[str, Any], job: Job) -> dict[str, str]:
-    """A Tune trial that trains a run in a DDP group of its own, and replaces the group when one of its processes dies.
+def run_distributed(config: dict[str, Any], job: Job) -> None:
+    """A Tune trial that trains runs one after the other in a DDP group, and replaces the group when one of its processes dies.
 
     The first worker reports each epoch to the service itself. Ray Train is told nothing: its reports would cost
     a queue actor, and its checkpoints would double ours.
     """
     from ray.train import TrainingFailedError
 
-    item = WorkItem.model_validate_json(config["run"])
-    folder = job.run_folder(item.run_id)
-    (folder / FAILURE).unlink(missing_ok=True)
-    for deaths in range(MAX_DEATHS + 1):
+    items = items_of(config)
+    deaths: Counter[str] = Counter()
+    while items:
+        _forget(items, job)
         try:
-            _trainer(item, job).fit()
+            _trainer(items, job).fit()
+            return
         except TrainingFailedError as error:
-            if failure := _read_failure(folder):
-                return _fail(job, item, failure["error"], failure["log_tail"])
-            if deaths == MAX_DEATHS:
-                return _fail(job, item, f"its workers died {deaths + 1} times; the last time: {_last_line(str(error))}", str(error))
-        else:
-            return {"state": RunState.DONE}
-    raise AssertionError("unreachable")
+            items = items[_count_over(items, job) :]
+            if items and _is_lost(items[0], job, deaths, str(error)):
+                items = items[1:]
 
 
-def _trainer(item: WorkItem, job: Job) -> Any:
+def _is_lost(item: WorkItem, job: Job, deaths: Counter[str], error: str) -> bool:
+    """Whether the run that its group broke at has failed, which is then said; else another group shall go on with it."""
+    deaths[item.run_id] += 1
+    if failure := _read_failure(job.run_folder(item.run_id)):
+        _fail(job, item, failure["error"], failure["log_tail"])
+    elif deaths[item.run_id] > MAX_DEATHS:
+        _fail(job, item, f"its workers died {deaths[item.run_id]} times; the last time: {_last_line(error)}", error)
+    else:
+        return False
+    return True
+
+
+def _trainer(items: list[WorkItem], job: Job) -> Any:
     # Type checkers see the first version's classes in ray.train, which are not what it exports when it runs.
     from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -133,15 +166,15 @@ def _trainer(item: WorkItem, job: Job) -> Any:
     resources = job.resources
     return TorchTrainer(
         run_worker,
-        train_loop_config={"item": item.model_dump_json(), "job": job},
+        train_loop_config={"runs": [item.model_dump_json() for item in items], "job": job},
         torch_config=TorchConfig(backend="nccl" if resources.gpus_per_worker else "gloo"),
         scaling_config=ScalingConfig(
-            num_workers=item.config["workers"],
+            num_workers=items[0].config["workers"],
             use_gpu=resources.gpus_per_worker > 0,
             resources_per_worker=per_worker(resources),
         ),
         run_config=RunConfig(
-            name=item.run_id,
+            name=items[0].run_id,
             storage_path=str(job.ray_folder / "train"),
             failure_config=FailureConfig(max_failures=0),
             logging_config=LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]
@@ -150,24 +183,51 @@ def _trainer(item: WorkItem, job: Job) -> Any:
 
 
 def run_worker(config: dict[str, Any]) -> None:
-    """One process of a DDP group. Its run's own error is left in the run's folder, for the trial to find."""
+    """One process of a DDP group: trains the runs one after the other, for a group takes longer to start than many a run."""
     import torch
     from torch import distributed
 
-    from trainables.train import Folders, execute
+    items, job = items_of(config), config["job"]
+    torch.set_num_threads(job.resources.cpus_per_worker)
+    for over, item in enumerate(items, 1):
+        _train_in_group(item, job)
+        if distributed.get_rank() == 0:
+            _over_file(items, job).write_text(str(over))
+
+
+def _train_in_group(item: WorkItem, job: Job) -> None:
+    """The run's own error is left in its folder, for the trial to find: the group breaks of it."""
+    from torch import distributed
+
+    from trainables.train import execute
     from trainables.world import World
 
-    item, job = WorkItem.model_validate_json(config["item"]), config["job"]
-    torch.set_num_threads(job.resources.cpus_per_worker)
-    folder = job.run_folder(item.run_id)
     with _first_worker_reporter(distributed.get_rank(), job, item) as reporter:
         try:
-            state = execute(_bound(item), Folders(job.data, folder), reporter, World.distributed(_device(job.resources)))
+            world = World.distributed(_device(job.resources))
+            state = execute(_bound(item), job.folders(item.run_id), reporter, world, item.fork.shared)
         except Exception as error:
             if not is_lost_peer(error):
-                _write_failure(folder, describe(error), log_tail())
+                _write_failure(job.run_folder(item.run_id), describe(error), log_tail())
             raise
         reporter.finished(state)
+
+
+def _over_file(items: list[WorkItem], job: Job) -> Path:
+    """Where a group that was started for these runs counts those that are over."""
+    return job.ray_folder / f"{items[0].run_id}.over"
+
+
+def _count_over(items: list[WorkItem], job: Job) -> int:
+    path = _over_file(items, job)
+    return int(path.read_text()) if path.exists() else 0
+
+
+def _forget(items: list[WorkItem], job: Job) -> None:
+    """Remove what earlier groups left about these runs."""
+    job.ray_folder.mkdir(parents=True, exist_ok=True)
+    for path in (_over_file(items, job), *(job.run_folder(item.run_id) / FAILURE for item in items)):
+        path.unlink(missing_ok=True)
 
 
 def per_worker(resources: Resources) -> dict[str, float]:
@@ -245,10 +305,9 @@ def _first_worker_reporter(rank: int, job: Job, item: WorkItem) -> Iterator[Repo
         yield reporter
 
 
-def _fail(job: Job, item: WorkItem, error: str, tail: str) -> dict[str, str]:
+def _fail(job: Job, item: WorkItem, error: str, tail: str) -> None:
     with job.reporter(item) as reporter:
         reporter.abandoned(error, tail)
-    return {"state": RunState.FAILED}
 
 
 def _write_failure(folder: Path, error: str, tail: str) -> None:

@@ -26,11 +26,15 @@ def noise_title(labels: LabelCard) -> str:
     counted = f"{labels.num_corrupt:,} of {labels.num_examples:,} labels wrong"
     if labels.num_replaced:
         counted += f", {labels.num_replaced:,} of them because the image is one of {labels.replaced_from}"
+    if labels.realised_rate is None:
+        name = labels.noise if labels.noise_rate is None else f"{labels.noise}: {nominal}"
+        changed = f"{labels.num_corrupt:,} of {labels.num_examples:,} labels changed; nobody knows how many of the published ones are wrong"
+        return f"{name}<br><sup>{changed}</sup>"
     return f"{labels.noise}: {nominal}, realised {100 * labels.realised_rate:.3f} %<br><sup>{counted}</sup>"
 
 
-def noise_figure(table: pd.DataFrame, title: str) -> go.Figure:
-    """Clean classes down, given classes across; cells say the count and the share of the row."""
+def noise_figure(table: pd.DataFrame, title: str, original: str = "clean") -> go.Figure:
+    """Clean classes (or what `original` calls them) down, given classes across; cells say the count and the share of the row."""
     if table.empty:
         return empty_figure(title, "labels are not drawn yet")
     names = list(dict.fromkeys(table["clean"]))
@@ -49,12 +53,12 @@ def noise_figure(table: pd.DataFrame, title: str) -> go.Figure:
         xgap=gap,
         ygap=gap,
         texttemplate="%{text}" if is_small else None,
-        hovertemplate="clean %{y}, given %{x} (counted from 0)<br>%{text} of the class<extra></extra>",
+        hovertemplate=f"{original} %{{y}}, given %{{x}} (counted from 0)<br>%{{text}} of the class<extra></extra>",
         colorbar={"title": {"text": "% of row"}, "thickness": 12, "outlinewidth": 0, "len": 0.9},
     )
     height = min(760, 44 * size + 200)
     figure = go.Figure(heat, layout={"template": TEMPLATE, "title": {"text": title}, "height": height})
     ticks = {"tickvals": list(range(size)), "ticktext": names, "showticklabels": size <= MAX_NAMED_CLASSES}
     figure.update_xaxes(title_text="given label", showgrid=False, ticks="", **ticks)
-    figure.update_yaxes(title_text="clean label", showgrid=False, ticks="", autorange="reversed", **ticks)
+    figure.update_yaxes(title_text=f"{original} label", showgrid=False, ticks="", autorange="reversed", **ticks)
     return figure

@@ -9,7 +9,7 @@ INK, GRID_LINE = "#1f2933", "#e3e7ec"
 SELECTIONS = {
     "last": "last epoch",
     "last_ten": "mean of last ten epochs",
-    "validation_best": "best on noisy validation",
+    "validation_best": "best on validation",
     "oracle_best": "oracle best (chosen on test)",
 }
 MODEL_TITLES = {"raw": "raw model", "ema": "EMA model"}

@@ -12,11 +12,13 @@ class Labels(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     name: str = Field(description="e.g. the name of the authors' file")
-    noise: str = Field(description="symmetric, asymmetric, dependent, openset, or real")
+    noise: str = Field(description="symmetric, asymmetric, dependent, openset; or real: the data set's labels are wrong as published")
     rate: float | None = Field(None, description="nominal; None where nobody knows")
     sha256: str | None = Field(None, description="of the published file; None where there is none")
     generator: dict[str, Any] | None = Field(None, description="the `noise` of a run that draws exactly these labels")
-    noisy_hash: str | None = Field(None, description="of the labels themselves, as in a run's label card; None: drawn anew for each run")
+    noisy_hash: str | None = Field(
+        None, description="of the labels themselves, as in a run's label card; None where it is not known, or each run drew its own"
+    )
 
     def are_drawn_by(self, noise: Mapping[str, Any]) -> bool:
         """Whether a run with this `noise` surely has these labels."""

@@ -12,7 +12,8 @@ const CHARACTER_PIXELS = 4.5;
 // Row names and colour bar.
 const AROUND_CELLS = 160;
 const MIN_PANEL = 200;
-const TITLE_HEIGHT = 50;
+const TITLE_HEIGHT = 52;
+const BARE_TOP = 12;
 
 /** A heat map whose cells are too narrow for their text shows it when it is pointed at. */
 function legible(trace, width) {
@@ -23,15 +24,24 @@ function legible(trace, width) {
   return isCrowded ? { ...trace, texttemplate: "" } : trace;
 }
 
+/** A table in the page's colours. */
+function tabled(trace) {
+  if (trace.type !== "table") return trace;
+  const inked = (part, fill) => ({ ...part, fill: { color: color(fill) }, line: { color: color("--line") }, font: { ...part.font, color: color("--ink") } });
+  return { ...trace, header: inked(trace.header, "--hover"), cells: inked(trace.cells, "--card") };
+}
+
 /** A figure's layout with the page's background, ink and lines; its title stands above it, as text of the page. */
 function themed(layout) {
   const line = { gridcolor: color("--line"), linecolor: color("--line"), tickcolor: color("--line") };
   const axes = Object.keys(layout).filter((key) => /^[xy]axis/.test(key));
+  const margin = { ...layout.template?.layout?.margin, ...layout.margin };
+  const top = layout.annotations?.length ? margin.t - TITLE_HEIGHT : BARE_TOP;
   const patched = {
     ...layout,
     title: { text: "" },
-    margin: { ...layout.template?.layout?.margin, ...layout.margin, t: layout.annotations?.length ? 32 : 12 },
-    height: (layout.height ?? 310) - TITLE_HEIGHT,
+    margin: { ...margin, t: top },
+    height: (layout.height ?? 310) - (margin.t - top),
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { ...layout.font, color: color("--ink") },
@@ -81,7 +91,7 @@ export class Figure {
     const [title, ...more] = (layout.title?.text ?? "").split("<br>").map((line) => line.replace(/<[^>]*>/g, ""));
     const caption = this.container.parentElement.querySelector("figcaption");
     caption?.replaceChildren(title, ...more.map((line) => element("small", {}, line)));
-    const traces = data.map((trace) => legible(trace, this.container.clientWidth));
+    const traces = data.map((trace) => tabled(legible(trace, this.container.clientWidth)));
     const own = themed(layout);
     this.container.style.height = `${own.height}px`;
     await Plotly.react(this.container, traces, own, CONFIG);

@@ -18,6 +18,9 @@ const api = `/api/grids/${grid.grid_id}`;
 const table = new RunTable(grid, names);
 const heatmap = new Figure($("heatmap"));
 const accuracy = new Figure($("accuracy"));
+const sigma = new Figure($("sigma"));
+const resultTable = new Figure($("table"));
+const examples = { probabilities: new Figure($("probabilities")), dissection: new Figure($("dissection")) };
 const panels = new Map();
 const hidden = new Set();
 let metric = "test_accuracy";
@@ -106,8 +109,19 @@ const loadResults = () =>
     const warnings = get(`${api}/warnings`).then(({ warnings: found }) => {
       $("warnings").replaceChildren(...found.map((text) => element("p", { class: "notice warn" }, text)));
     });
-    await Promise.all([heatmap.load(`${api}/figures/heatmap?${query(choice)}`), accuracy.load(`${api}/figures/accuracy?${query({ ...choice, columns: accuracy.columns })}`), warnings]);
+    const selected = query({ selection: choice.selection });
+    $("markdown").href = `${api}/table?${query({ format: "markdown", selection: choice.selection })}`;
+    const more = [resultTable.load(`${api}/figures/table?${selected}`), showExamples()];
+    if (!$("sigma-figure").hidden) more.push(sigma.load(`${api}/figures/sigma?${selected}`));
+    await Promise.all([...more, heatmap.load(`${api}/figures/heatmap?${query(choice)}`), accuracy.load(`${api}/figures/accuracy?${query({ ...choice, columns: accuracy.columns })}`), warnings]);
   });
+
+/** Panels of single runs, while they are open. */
+async function showExamples() {
+  if (!$("examples-details").open) return;
+  const path = (kind, columns) => `${api}/figures/${kind}?${query({ metric: $("model").value, columns })}`;
+  await Promise.all(Object.entries(examples).map(([kind, figure]) => figure.load(path(kind, figure.columns))));
+}
 
 const loadTable = () => shown(() => table.load());
 const soon = { curves: throttle(loadCurves, 1500), results: throttle(loadResults, 4000), table: throttle(loadTable, 3000) };
@@ -133,6 +147,8 @@ $("metric").addEventListener("change", (event) => {
 $("condition").addEventListener("change", showCurves);
 $("selection").addEventListener("change", loadResults);
 $("model").addEventListener("change", loadResults);
+$("examples-details").addEventListener("toggle", () => shown(showExamples));
+$("sigma-figure").hidden = !grid.factors.some(({ path, values }) => path === "method.sigma" || values.some((value) => value?.sigma !== undefined));
 $("model").parentElement.hidden = !hasEma(grid);
 $("cancel").addEventListener("click", async () => {
   if (await confirmed($("confirm"))) shown(async () => showGrid(await post(`${api}/cancel`)));

@@ -16,10 +16,11 @@ export function gridProgress(grid) {
   const states = grid.runs_by_state;
   const share = grid.epochs_total ? grid.epochs_done / grid.epochs_total : 0;
   bar(share, grid.state === "done", `${grid.epochs_done} of ${grid.epochs_total} epochs`);
-  const others = ["running", "queued", "failed", "lost", "cancelled"].filter((state) => states[state]);
+  const others = ["running", "queued", "stopped", "failed", "lost", "cancelled"].filter((state) => states[state]);
   $("progress-text").replaceChildren(
     fact(`${count(states.done ?? 0)} of ${count(grid.num_runs)}`, "runs done"),
     fact(`${count(grid.epochs_done)} of ${count(grid.epochs_total)}`, "epochs"),
+    ...(grid.epochs_shared ? [fact(count(grid.epochs_shared), "of them trained once for several runs")] : []),
     ...others.map((state) => fact(count(states[state]), state)),
     ...(grid.seconds_left === null ? [] : [fact(`about ${duration(grid.seconds_left)}`, "left")]),
   );
@@ -32,6 +33,8 @@ export function runProgress(run) {
   const seconds = run.started_at && (run.finished_at ?? run.heard_at ?? run.started_at) - run.started_at;
   $("progress-text").replaceChildren(
     fact(`${count(run.epoch)} of ${count(run.epochs)}`, "epochs"),
+    ...(run.forked_after ? [fact(`the first ${count(run.forked_after)}`, "trained by another run of the grid")] : []),
+    ...(run.seconds_left === null ? [] : [fact(`about ${duration(run.seconds_left)}`, "left")]),
     ...(run.started_at ? [fact(duration(Math.max(0, seconds)), run.finished_at ? "from start to end" : "since its start")] : []),
     ...(run.attempt > 1 ? [fact(String(run.attempt), "attempts")] : []),
   );

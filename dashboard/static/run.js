@@ -8,11 +8,11 @@ import { count, percent, share } from "./format.js";
 import { follow } from "./live.js";
 import { runProgress } from "./progress.js";
 
-const FINAL = ["done", "failed", "cancelled"];
+const FINAL = ["done", "stopped", "failed", "cancelled"];
 const SELECTIONS = {
   last: "Last epoch",
   last_ten: "Mean of last ten",
-  validation_best: "Best on noisy validation",
+  validation_best: "Best on validation",
   oracle_best: "Oracle best (chosen on test)",
 };
 const { run: first, panels, colors, metric_titles: titles } = pageData();
@@ -22,7 +22,12 @@ const charts = [
   [new Chart($("fit-chart"), $("fit-legend"), { format: share, height: 280 }), panels[1]],
 ];
 const noise = new Figure($("noise"));
+const examples = { probabilities: new Figure($("probabilities")), dissection: new Figure($("dissection")) };
+const samples = new Figure($("samples"));
+const SAMPLE_PIXELS = 130;
 let noiseDrawn = null;
+let examplesDrawn = false;
+let samplesDrawn = false;
 
 const facts = (list, pairs) => list.replaceChildren(...pairs.map(([term, value]) => element("div", {}, element("dt", {}, term), element("dd", {}, value))));
 
@@ -43,19 +48,38 @@ function showSummary({ summary }) {
 function showNoise(run) {
   const labels = run.labels;
   if (!labels) return facts($("noise-facts"), [["Labels", "not drawn yet"]]);
-  const nominal = labels.noise_rate === null ? "recorded" : `${percent(labels.noise_rate, 1)} %`;
+  const nominal = labels.noise_rate === null ? (labels.noise === "clean" ? "–" : "recorded") : `${percent(labels.noise_rate, 1)} %`;
+  const isKnown = labels.realised_rate !== null;
+  $("fit-chart").closest("section").hidden = !isKnown;
+  if (!isKnown) $("noise-figure").querySelector("h3").textContent = "Given label by published label: count and share of the row";
   facts($("noise-facts"), [
     ["Kind", labels.noise],
     ["Nominal rate", nominal],
-    ["Realised rate", `${percent(labels.realised_rate, 3)} %`],
-    ["Wrong labels", `${count(labels.num_corrupt)} of ${count(labels.num_examples)}`],
-    ["Hash of clean labels", element("code", {}, labels.clean_hash)],
+    ["Realised rate", isKnown ? `${percent(labels.realised_rate, 3)} %` : "nobody knows: the published labels are wrong in places"],
+    [isKnown ? "Wrong labels" : "Changed labels", `${count(labels.num_corrupt)} of ${count(labels.num_examples)}`],
+    [isKnown ? "Hash of clean labels" : "Hash of published labels", element("code", {}, labels.clean_hash)],
     ["Hash of given labels", element("code", {}, labels.noisy_hash)],
   ]);
   if (noiseDrawn === labels.noisy_hash) return;
   noiseDrawn = labels.noisy_hash;
   $("noise-figure").hidden = false;
   shown(() => noise.load(`${api}/figures/noise`));
+}
+
+/** What the last models make of each training example; it is there as soon as the run is done. */
+function showExamples({ state }) {
+  $("examples").hidden = state !== "done";
+  if (state !== "done" || examplesDrawn) return;
+  examplesDrawn = true;
+  for (const [kind, figure] of Object.entries(examples)) shown(() => figure.load(`${api}/figures/${kind}?${query({ columns: figure.columns })}`));
+}
+
+/** The sheet of images is asked for when it is opened: the service reads the data set for it. */
+function showSamples() {
+  if (samplesDrawn || !$("samples-details").open) return;
+  samplesDrawn = true;
+  const columns = Math.max(2, Math.min(8, Math.floor($("samples").clientWidth / SAMPLE_PIXELS)));
+  shown(() => samples.load(`${api}/figures/samples?${query({ columns })}`));
 }
 
 function showRun(run) {
@@ -68,10 +92,11 @@ function showRun(run) {
   $("log-card").hidden = !run.log_tail;
   $("log").textContent = run.log_tail;
   showNoise(run);
+  showExamples(run);
   const size = (value) => (value === null ? "–" : count(value));
   facts($("facts"), [
     ["Training examples", size(run.num_train)],
-    ["Validation examples", size(run.num_validation)],
+    ["Validation examples", size(run.num_validation) + (run.num_validation ? `, ${run.labels?.validation_labels} labels` : "")],
     ["Test examples", size(run.num_test)],
     ["Parameters", size(run.num_parameters)],
     ["Device", run.device ?? "–"],
@@ -103,6 +128,7 @@ const refresh = () =>
   });
 const soon = throttle(refresh, 1500);
 
+$("samples-details").addEventListener("toggle", showSamples);
 $("cancel").addEventListener("click", async () => {
   if (await confirmed($("confirm"))) shown(async () => showRun(await post(`${api}/cancel`)));
 });

@@ -5,11 +5,11 @@ import { $, element, option } from "./dom.js";
 import { count, factorWriter, percent, short } from "./format.js";
 
 const PAGE = 50;
-const STATES = ["queued", "running", "lost", "done", "failed", "cancelled"];
+const STATES = ["queued", "running", "lost", "done", "stopped", "failed", "cancelled"];
 const SELECTIONS = [
   ["last", "last", "test accuracy after the last epoch"],
   ["last_ten", "last ten", "mean test accuracy of the last ten epochs"],
-  ["validation_best", "noisy-val best", "test accuracy at the epoch that is best on the noisy validation split"],
+  ["validation_best", "validation best", "test accuracy at the epoch that is best on the validation split"],
   ["oracle_best", "oracle best", "ORACLE: the epoch was chosen on the test set itself, which no honest protocol can"],
 ];
 

@@ -1,4 +1,4 @@
-"""Figures and what they are made from: curves averaged on the server, Plotly figures as JSON, warnings."""
+"""Figures and what they are made from: curves averaged on the server, Plotly figures as JSON, tables as text, warnings."""
 
 import gzip
 from typing import Annotated, Literal
@@ -13,24 +13,32 @@ from dashboard.figures.curves import curve_figure
 from dashboard.figures.groups import group_table
 from dashboard.figures.heatmap import heatmap_figure, heatmap_table
 from dashboard.figures.label_noise import noise_figure, noise_table, noise_title
+from dashboard.figures.results import averaging_notes, result_csv, result_figure, result_markdown, result_table
 from dashboard.figures.run_curves import RUN_METRICS, run_curve_figure, run_curve_table
+from dashboard.figures.sigma import sigma_figure, sigma_table
 from dashboard.figures.style import empty_figure
 from server.routes._curve_cache import CurveCache
+from server.routes._example_figures import grid_example_figure, run_example_figure
+from server.routes._sample_figures import SampleCache, run_samples_figure
 from server.run_table import RunQuery
-from server.state import StoreDep
+from server.state import StateDep, StoreDep
 from server.store import Store
 from server.views import Curves, GridWarnings
 from spec.grid import Role
 from spec.problems import InvalidInputError, Problem
 from spec.records import RunState
+from spec.summary import Summary
 
 MIN_COMPRESSED = 2_000
 GZIP_LEVEL = 4
 MODELS = {"test_accuracy": "raw", "ema_test_accuracy": "ema"}
 
-GridFigure = Literal["curves", "heatmap", "accuracy"]
-RunFigure = Literal["curves", "noise"]
+GridFigure = Literal["curves", "heatmap", "accuracy", "sigma", "table", "probabilities", "dissection"]
+RunFigure = Literal["curves", "noise", "probabilities", "dissection", "samples"]
+TableFormat = Literal["csv", "markdown"]
+TABLE_TYPES: dict[TableFormat, str] = {"csv": "text/csv; charset=utf-8", "markdown": "text/markdown; charset=utf-8"}
 Selection = Literal["last", "last_ten", "validation_best", "oracle_best"]
+Columns = Annotated[int, Query(ge=1, le=8, description="panels or images side by side, in figures that have several")]
 
 router = APIRouter(prefix="/api", tags=["figures"])
 
@@ -44,9 +52,7 @@ def read_curves(grid_id: str, request: Request, store: StoreDep, metric: str = "
 @router.get("/grids/{grid_id}/warnings")
 def read_warnings(grid_id: str, store: StoreDep) -> GridWarnings:
     """Whether the grid's runs had the labels that a comparison needs."""
-    runs = store.run_page(grid_id, RunQuery(limit=None)).runs
-    draws = [LabelDraw(run.factors, run.realised_rate, run.noisy_hash) for run in runs]
-    return GridWarnings(warnings=warnings(draws, _roles(store, grid_id)))
+    return GridWarnings(warnings=_warnings(store, grid_id))
 
 
 @router.get("/grids/{grid_id}/figures/{kind}", response_class=Response)
@@ -54,32 +60,74 @@ def read_grid_figure(
     grid_id: str,
     kind: GridFigure,
     request: Request,
-    store: StoreDep,
+    state: StateDep,
     metric: str = "test_accuracy",
     selection: Selection = "last_ten",
-    columns: Annotated[int, Query(ge=1, le=6, description="panels side by side in `accuracy`")] = 4,
+    columns: Columns = 4,
 ) -> Response:
-    """A Plotly figure as JSON. `heatmap` and `accuracy` are of finished runs."""
+    """A Plotly figure as JSON. All but `curves` are of finished runs; `probabilities` and `dissection` of one run of each treatment."""
+    store = state.store
     if kind == "curves":
         return _figure(request, curve_figure(_cache(request).curves(store, grid_id, metric).table, metric))
+    if kind == "table":
+        table = _result_table(store, grid_id)
+        return _figure(request, result_figure(table, selection, _notes(table, selection, store, grid_id)))
+    if kind == "sigma":
+        return _figure(request, _sigma_figure(store, grid_id, selection))
     model = _model(metric)
-    summaries = {run.run_id: run.summary for run in store.run_page(grid_id, RunQuery(states=(RunState.DONE,), limit=None)).runs}
-    accuracies = accuracy_table(summaries, _groups(store, grid_id), model)
+    if kind in ("probabilities", "dissection"):
+        return _figure(request, grid_example_figure(kind, model, grid_id, store, state.settings, columns))
+    accuracies = accuracy_table(_finished(store, grid_id), _groups(store, grid_id), model)
     if kind == "accuracy":
         return _figure(request, accuracy_figure(accuracies, model, columns))
     return _figure(request, heatmap_figure(heatmap_table(accuracies, selection), selection, model))
 
 
+@router.get("/grids/{grid_id}/table", response_class=Response)
+def read_table(grid_id: str, store: StoreDep, format: TableFormat = "csv", selection: Selection = "last_ten") -> Response:
+    """The table of results as text: CSV with a row per selection, or Markdown under one of them. Finished runs only."""
+    table = _result_table(store, grid_id)
+    notes = _notes(table, selection, store, grid_id)
+    text = result_csv(table) if format == "csv" else result_markdown(table, selection, notes)
+    return Response(text, media_type=TABLE_TYPES[format])
+
+
 @router.get("/runs/{run_id}/figures/{kind}", response_class=Response)
-def read_run_figure(run_id: str, kind: RunFigure, request: Request, store: StoreDep) -> Response:
-    """A Plotly figure as JSON: the run's curves, or its realised label noise."""
+def read_run_figure(run_id: str, kind: RunFigure, request: Request, state: StateDep, columns: Columns = 2) -> Response:
+    """A Plotly figure as JSON: the run's curves, its realised label noise, its examples one by one, or some of its images."""
+    store = state.store
     if kind == "curves":
         records = store.records(run_id, RUN_METRICS)
         return _figure(request, run_curve_figure(run_curve_table(records.epochs, records.metrics)))
-    labels = store.run(run_id).labels
-    if labels is None:
+    run = store.run(run_id)
+    if kind == "samples":
+        return _figure(request, run_samples_figure(run, state, _sample_cache(request), columns))
+    if kind != "noise":
+        return _figure(request, run_example_figure(kind, run, state.settings, columns))
+    if run.labels is None:
         return _figure(request, empty_figure("Label noise", "the run has not started: its labels are not drawn"))
-    return _figure(request, noise_figure(noise_table(labels), noise_title(labels)))
+    original = "clean" if run.labels.truth_is_known else "published"
+    return _figure(request, noise_figure(noise_table(run.labels), noise_title(run.labels), original))
+
+
+def _finished(store: Store, grid_id: str) -> dict[str, Summary | None]:
+    return {run.run_id: run.summary for run in store.run_page(grid_id, RunQuery(states=(RunState.DONE,), limit=None)).runs}
+
+
+def _result_table(store: Store, grid_id: str) -> pd.DataFrame:
+    hashes = {run.run_id: run.noisy_hash for run in store.run_page(grid_id, RunQuery(limit=None)).runs}
+    return result_table(_finished(store, grid_id), _groups(store, grid_id), hashes)
+
+
+def _notes(table: pd.DataFrame, selection: Selection, store: Store, grid_id: str) -> list[str]:
+    return [*averaging_notes(table, selection), *_warnings(store, grid_id)]
+
+
+def _sigma_figure(store: Store, grid_id: str, selection: Selection) -> Figure:
+    methods = {run.run_id: run.config["method"] for run in store.run_facts(grid_id)}
+    factors = {cell.run_id: cell.factors for cell in store.cells(grid_id)}
+    table = sigma_table(_finished(store, grid_id), methods, factors, _roles(store, grid_id), selection)
+    return sigma_figure(table, selection)
 
 
 def _cache(request: Request) -> CurveCache:
@@ -90,11 +138,24 @@ def _cache(request: Request) -> CurveCache:
     return cache
 
 
+def _sample_cache(request: Request) -> SampleCache:
+    state = request.app.state
+    if not hasattr(state, "sample_cache"):
+        state.sample_cache = SampleCache()
+    cache: SampleCache = state.sample_cache
+    return cache
+
+
 def _model(metric: str) -> str:
     if metric not in MODELS:
         message = f"this figure is of test accuracy: expected one of {', '.join(MODELS)}, got {metric!r}"
         raise InvalidInputError([Problem(path="metric", given=metric, message=message)])
     return MODELS[metric]
+
+
+def _warnings(store: Store, grid_id: str) -> list[str]:
+    runs = store.run_page(grid_id, RunQuery(limit=None)).runs
+    return warnings([LabelDraw(run.factors, run.realised_rate, run.noisy_hash) for run in runs], _roles(store, grid_id))
 
 
 def _roles(store: Store, grid_id: str) -> dict[str, Role]:

@@ -61,7 +61,7 @@ def read_compare_page(grid_id: str, store: StoreDep) -> HTMLResponse:
         grid = store.grid(grid_id)
     except UnknownIdError as error:
         return _missing(error)
-    is_searched = any(run.config["split"]["validation"] for run in store.run_facts(grid_id))
+    is_searched = any(run.is_validated for run in store.run_facts(grid_id))
     return _page("compare.html", data={"grid_id": grid_id, "name": grid.name, "is_searched": is_searched})
 
 

@@ -25,7 +25,7 @@ def read_comparison(grid_id: str, store: StoreDep) -> GridComparison:
 def read_search(grid_id: str, store: StoreDep) -> GridSearch:
     """What noisy validation chooses under each condition, how high its accuracy can be, and what the choice costs on the test set."""
     facts = store.run_facts(grid_id)
-    if not any(run.config["split"]["validation"] for run in facts):
+    if not any(run.is_validated for run in facts):
         message = "the grid has no noisy validation split: set split.validation, e.g. to 0.1"
         raise InvalidInputError([Problem(path="split.validation", given=0, message=message)])
     return GridSearch(grid_id=grid_id, outcomes=search_report(_search_runs(facts, store, grid_id)))
@@ -44,6 +44,7 @@ def _search_runs(facts: list[RunFacts], store: Store, grid_id: str) -> list[Sear
             num_classes=len(run.labels.class_names) if run.labels else 0,
             num_validation=run.num_validation or 0,
             last_metrics=run.summary.last_metrics if run.summary else {},
+            validation_labels=run.labels.validation_labels if run.labels else "noisy",
         )
         for run in facts
     ]

@@ -70,6 +70,11 @@ class Sender:
         end = Finished(run_id=run_id, attempt=1, state=RunState.FAILED, error=error, log_tail=log)
         return [self.started(run_id), *self.epochs(run_id, 1, 7), end]
 
+    def send_examples(self, run_id: str, content: bytes) -> None:
+        """What the run leaves about its examples."""
+        address, params = f"/api/runs/{run_id}/examples", {"grid_id": self.grid_id}
+        self._http.put(address, params=params, content=content, headers=self._headers).raise_for_status()
+
     def send(self, messages: list[Any]) -> None:
         for start in range(0, len(messages), MAX_MESSAGES):
             batch = [message.model_dump(mode="json") for message in messages[start : start + MAX_MESSAGES]]

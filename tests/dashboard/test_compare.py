@@ -136,6 +136,21 @@ def test_published_labels_that_nobody_knows_cannot_be_others():
     assert found.notes == ["published labels were drawn anew, and are not known"]
 
 
+def test_labels_that_are_wrong_as_published_are_compared_and_said_to_be_taken_for_the_same():
+    as_published = Labels(name="as published", noise="real", generator={"name": "clean"})
+    cell = published(dataset="animal10n").model_copy(update={"labels": as_published})
+    found = averaged([run(dataset={"name": "animal10n"}, noise={"name": "clean"})], cell)
+    assert (found.verdict, found.ours.noise) == (Verdict.WITHIN, "clean")
+    assert found.notes == ["the published labels' hash is not known: ours are taken to be the same data set's"]
+
+
+def test_labels_that_were_corrupted_further_are_not_those_that_are_wrong_as_published():
+    as_published = Labels(name="as published", noise="real", generator={"name": "clean"})
+    cell = published(dataset="animal10n").model_copy(update={"labels": as_published})
+    found = averaged([run(dataset={"name": "animal10n"}, noise={"name": "symmetric", "rate": 0.4})], cell)
+    assert found.verdict is Verdict.UNPUBLISHED
+
+
 def test_one_source_answers_with_its_cell_on_our_very_labels():
     cells = [
         published(noisy_hash=OTHER, last=0.1),

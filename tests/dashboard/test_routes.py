@@ -78,7 +78,7 @@ def test_the_metrics_that_there_are_are_listed(client: TestClient, finished: Sen
     assert {"test_accuracy", "ema_test_accuracy", "corrupt_fit_given"} <= set(metrics)
 
 
-@pytest.mark.parametrize("kind", ["curves", "heatmap", "accuracy"])
+@pytest.mark.parametrize("kind", ["curves", "heatmap", "accuracy", "sigma", "table"])
 @pytest.mark.parametrize("metric", ["test_accuracy", "ema_test_accuracy"])
 def test_a_grids_figures_are_plotly_figures(client: TestClient, finished: Sender, kind: str, metric: str):
     answer = client.get(f"/api/grids/{finished.grid_id}/figures/{kind}", params={"metric": metric})
@@ -118,6 +118,19 @@ def test_an_unknown_id_is_not_found(client: TestClient, path: str):
     assert client.get(f"/api/{path}").status_code == 404
 
 
+def test_the_table_is_text_too_and_says_what_its_means_are_over(client: TestClient, finished: Sender):
+    path = f"/api/grids/{finished.grid_id}/table"
+    table = client.get(path).raise_for_status()
+    assert table.headers["content-type"] == "text/csv; charset=utf-8"
+    # 2 rates, 2 sigmas, 2 models, 4 ways to choose the epoch.
+    assert len(table.text.splitlines()) == 1 + 2 * 2 * 2 * 4
+    text = client.get(path, params={"format": "markdown", "selection": "validation_best"}).raise_for_status().text
+    assert text.startswith("| method | model | noise rate = 0.2 | noise rate = 0.4 |")
+    assert "best on validation: mean over seeds, each with labels of its own" in text
+    assert client.get(path, params={"format": "xml"}).status_code == 422
+    assert client.get("/api/grids/none/table").status_code == 404
+
+
 def test_different_labels_are_a_warning(client: TestClient):
     sender = Sender(client, grid_spec("labels", 16, [0.4], SIGMAS, [0]))
     for position, run_id in enumerate(sender.configs):
@@ -125,6 +138,7 @@ def test_different_labels_are_a_warning(client: TestClient):
         sender.send([sender.started(run_id, card)])
     (text,) = client.get(f"/api/grids/{sender.grid_id}/warnings").json()["warnings"]
     assert "different labels" in text
+    assert text in client.get(f"/api/grids/{sender.grid_id}/table", params={"format": "markdown"}).text
 
 
 def test_pages_answer(client: TestClient, finished: Sender):

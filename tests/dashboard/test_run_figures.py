@@ -43,6 +43,12 @@ def test_title_says_nominal_and_realised():
     assert noise_title(CARD.model_copy(update={"noise_rate": None})).startswith("symmetric: recorded, realised")
 
 
+def test_no_rate_is_said_of_labels_that_are_wrong_as_published():
+    title = noise_title(CARD.model_copy(update={"noise": "clean", "noise_rate": None, "realised_rate": None}))
+    assert title.startswith("clean<br>")
+    assert "3 of 8 labels changed; nobody knows how many of the published ones are wrong" in title
+
+
 def test_noise_figure_has_the_matrix_with_clean_classes_down():
     heat = noise_figure(noise_table(CARD), noise_title(CARD)).data[0]
     assert [list(row) for row in heat.z] == [[75, 25], [50, 50]]

@@ -41,6 +41,15 @@ def test_noisy_validation_chooses_and_the_oracle_tells_what_that_cost():
     assert found.candidates[1].ceiling == pytest.approx(0.78 * 0.6 + 0.22 * 0.4 / 9)
 
 
+def test_clean_validation_labels_are_said_and_have_no_ceiling():
+    runs = [run(s, v, t)._replace(validation_labels="clean", wrong_labels=None) for s, v, t in ((0.1, 0.7, 0.7), (0.5, 0.8, 0.78))]
+    found = raw(*runs)
+    assert (found.chosen, found.validation_labels) == ("σ = 0.5", "clean")
+    assert [candidate.ceiling for candidate in found.candidates] == [None, None]
+    assert found.notes == ["chosen on clean validation labels, which nobody has who has noisy ones alone"]
+    assert raw(run(0.1, 0.4, 0.7)).validation_labels == "noisy"
+
+
 def test_the_right_choice_costs_nothing():
     assert raw(run(0.1, 0.30, 0.50), run(1.0, 0.48, 0.80)).regret == 0
 

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,21 @@ def recorded(root: Path, clean: CleanLabels = CLEAN, name: str = "labels.json", 
     return corrupt(clean, NOISES.params("recorded")(path=name, **params), seed=5)
 
 
-@pytest.mark.parametrize("content", [made(), with_replacement()], ids=["labels", "replaced images"])
+def wrong_as_published() -> LabelFile:
+    """Of a data set whose published labels are wrong in places."""
+    clean = replace(CLEAN, are_true=False)
+    return LabelFile.of(corrupt(clean, PAIR, 0), Provenance(dataset={"name": "some"}, noise=PAIR.model_dump(), label_seed=0))
+
+
+def test_where_nobody_knows_the_true_labels_there_is_no_rate_and_what_was_changed_is_counted():
+    card = wrong_as_published().card
+    assert (card.truth_is_known, card.realised_rate, card.rate_by_class) == (False, None, [None, None, None])
+    assert (card.num_corrupt, card.noisy_hash) == (made().card.num_corrupt, made().card.noisy_hash)
+
+
+@pytest.mark.parametrize(
+    "content", [made(), with_replacement(), wrong_as_published()], ids=["labels", "replaced images", "wrong as published"]
+)
 def test_a_file_that_is_read_is_the_one_that_was_written(tmp_path, content):
     assert read_label_file(written(tmp_path, content)) == content
 

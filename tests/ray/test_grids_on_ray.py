@@ -16,7 +16,9 @@ from server.views import RunView
 from spec.records import RunState
 from tests.ray.conftest import ROOT, LiveService, digits, processes, trainers, wait_for
 from tests.trainables.runs import KeepingReporter
+from trainables.measures.examples import read_fits
 from trainables.parts import RunConfig
+from trainables.reporting import EXAMPLES_SENT
 from trainables.train import Folders, execute
 from trainables.world import World
 
@@ -71,6 +73,13 @@ def test_a_killed_process_of_a_group_is_replaced(service: LiveService, mixed: tu
     _, (_, two, _) = mixed
     assert (two.state, two.attempt) == (RunState.DONE, 2)
     assert service.metrics(two.run_id)["epoch"] == list(range(1, 31))
+
+
+def test_one_and_two_workers_leave_their_examples_with_the_service(service: LiveService, mixed: tuple[str, list[RunView]]):
+    for run in mixed[1][:2]:
+        content = httpx.get(f"{service.url}/api/runs/{run.run_id}/examples").raise_for_status().content
+        assert len(read_fits(content, 2**20).shared["index"]) == run.num_train
+        assert (service.folder(run.run_id) / EXAMPLES_SENT).exists()
 
 
 def test_a_run_that_raises_fails_alone_and_once(service: LiveService, mixed: tuple[str, list[RunView]]):
@@ -175,3 +184,27 @@ def submit(service: LiveService, url: str, environment: dict[str, str], folder: 
         *entrypoint,
     ]
     return subprocess.run(command, env=environment, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=240)
+
+
+def test_runs_that_are_the_same_up_to_an_epoch_train_it_once(service: LiveService, tmp_path: Path):
+    base = digits(epochs=5, method={"name": "sln", "sigma": 0.5}, ema={"decay": 0.9})
+    grid_id = service.post("forks", base=base, axes={"workers": [1, 2], "method.correct_from": [None, 4]})
+    runs = service.finished(grid_id)
+    assert [(run.state, run.forked_after, run.error) for run in runs] == [(RunState.DONE, after, None) for after in (0, 3)] * 2
+    for run in runs[:2]:
+        assert service.metrics(run.run_id) == alone(run.config, tmp_path / run.run_id)
+    grid = httpx.get(f"{service.url}/api/grids/{grid_id}").json()
+    assert (grid["epochs_total"], grid["epochs_shared"], grid["epochs_saved"]) == (20, 6, 6)
+    wait_for(lambda: not (service.data_dir / "runs" / ".prefixes" / grid_id).exists(), "the driver to clear up", 30)
+
+
+def test_runs_that_do_worse_are_stopped_early_and_another_grid_trains_them_to_their_end(service: LiveService, tmp_path: Path):
+    # The second learning rate learns nothing.
+    base = digits(epochs=12, split={"validation": 0.2, "train_size": 300, "test_size": 100}, seed=11)
+    grid = {"base": base, "axes": {"optimizer.lr": [0.05, 1e-7]}}
+    rule = {"early_stopping": {"grace_epochs": 3, "reduction_factor": 2}, "resources": {"max_concurrent": 1}}
+    good, bad = service.finished(service.post("asha", **grid, **rule))
+    assert [(run.state, run.epoch, run.error) for run in (good, bad)] == [(RunState.DONE, 12, None), (RunState.STOPPED, 3, None)]
+    good, bad = service.finished(service.post("all of them", **grid))
+    assert [(run.state, run.epoch) for run in (good, bad)] == [(RunState.DONE, 12)] * 2
+    assert service.metrics(bad.run_id) == alone(bad.config, tmp_path)

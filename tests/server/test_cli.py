@@ -100,6 +100,14 @@ def test_validate_counts_runs(tmp_path: Path):
     assert re.search(r"noise\.rate\s+condition\s+0\.2, 0\.4", result.stdout)
 
 
+def test_validate_says_what_a_grid_costs(tmp_path: Path):
+    grid = {"name": "cost", "base": {**RUN, "epochs": 30, "ema": {}}, "axes": {"method.correct_from": [None, 21]}}
+    result = run_cli("validate", write(tmp_path / "grid.yaml", grid))
+    assert "40 epochs to train instead of 60" in result.stdout
+    assert "(1.5x fewer)" in result.stdout
+    assert "2 runs answer for their moving average, too: 4 models" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from server import cli
 from server.cli_noise import noise_app
+from tests.trainables.image_data.trees import write_animal10n
 from trainables.image_data._base import DATASETS
 from trainables.image_data.digits import DigitsParams
 
@@ -27,6 +28,15 @@ def run_cli(*arguments: str | Path) -> Result:
 
 def clean_digits() -> torch.Tensor:
     return DATASETS["digits"](DigitsParams(), Path()).train_labels_N
+
+
+def test_of_labels_that_are_wrong_as_published_make_says_what_it_changed(tmp_path: Path):
+    write_animal10n(tmp_path)
+    noise, dataset = "{name: symmetric, rate: 0.4, count: exact}", "{name: animal10n, verify: false}"
+    result = run_cli("make", "--dataset", dataset, "--noise", noise, "--data", tmp_path, "--out", tmp_path / "worse.json")
+    assert result.exit_code == 0, result.stderr
+    shown = run_cli("show", tmp_path / "worse.json").stdout
+    assert "symmetric, nominal 0.4, changed 12 of 30; nobody knows how many of the published labels are wrong" in shown
 
 
 @pytest.fixture

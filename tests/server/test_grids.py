@@ -1,5 +1,7 @@
 """Posting, reading, cancelling and resuming grids; what happens to runs that several grids hold."""
 
+import time
+
 import pytest
 from fastapi.testclient import TestClient
 
@@ -247,3 +249,36 @@ def test_nobody_else_may_drive_a_grid_that_the_service_launches(client: TestClie
     client.post("/api/grids", json=grid_spec())
     again = client.post("/api/grids", params={"launch": "external"}, json=grid_spec())
     assert (again.status_code, again.json()["token"]) == (200, None)
+
+
+def test_a_grid_says_what_its_runs_share_and_what_that_has_saved(client: TestClient, post):
+    grid = post(grid_spec(epochs=[2, 5]))
+    assert (grid["num_runs"], grid["epochs_total"], grid["epochs_shared"], grid["epochs_saved"]) == (2, 7, 2, 0)
+    answer = client.get(f"/api/grids/{grid['grid_id']}/work", headers=bearer(grid)).json()
+    assert [run["fork"] for run in answer["runs"]] == [{"wave": 1, "after": 2, "shared": [2]}, {"wave": 0, "after": 0, "shared": [2]}]
+    short, long = run_ids(client, grid)
+    send(client, grid, started(long), *(epoch(long, number) for number in range(1, 6)), finished(long))
+    # Nothing is left to train: no time, either.
+    assert client.get(f"/api/grids/{grid['grid_id']}").json()["seconds_left"] is None
+    send(client, grid, started(short, forked_after=2), epoch(short, 1), epoch(short, 2), finished(short))
+    assert client.get(f"/api/grids/{grid['grid_id']}").json()["epochs_saved"] == 2
+    assert client.get(f"/api/runs/{short}").json()["forked_after"] == 2
+
+
+def test_the_time_left_counts_epochs_that_are_trained(client: TestClient, post):
+    grid = post(grid_spec(epochs=[10, 20]))
+    _, long = run_ids(client, grid)
+    began = time.time()
+    send(client, grid, started(long, at=began), *(epoch(long, number) for number in range(1, 11)))
+    earliest = time.time() - began
+    seconds_left = client.get(f"/api/grids/{grid['grid_id']}").json()["seconds_left"]
+    # Ten epochs so far; ten more of the long run, and none of the short one.
+    assert earliest <= seconds_left <= time.time() - began
+
+
+def test_a_resumed_run_keeps_where_its_first_epochs_came_from(client: TestClient, post):
+    grid = post(grid_spec(epochs=[2, 5]))
+    run = run_ids(client, grid)[1]
+    send(client, grid, started(run, forked_after=2), epoch(run, 1), epoch(run, 2), epoch(run, 3))
+    send(client, grid, started(run, attempt=2, resumed_from=3))
+    assert client.get(f"/api/runs/{run}").json()["forked_after"] == 2

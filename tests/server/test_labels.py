@@ -96,6 +96,18 @@ def test_the_pages_show_the_ledger(client: TestClient, ledger: dict[str, dict[st
     assert client.get("/labels/nope").status_code == 404
 
 
+def test_labels_that_are_wrong_as_published_have_no_rate_on_any_page(client: TestClient, post: Post, ledger: dict[str, dict[str, Any]]):
+    grid = post(grid_spec("real", seed=[3]))
+    send(client, grid, given(run_ids(client, grid)[0], "ff", 9.0, realised_rate=None, num_corrupt=0))
+    labels = client.get("/api/labels/ff").json()
+    assert (labels["realised_rate"], labels["rate_by_class"]) == (None, [None, None])
+    assert client.get(f"/api/grids/{grid['grid_id']}/runs").json()["runs"][0]["realised_rate"] is None
+    page = client.get("/labels/ff").text
+    assert "nobody knows: the published labels are wrong in places" in page
+    assert "<dt>Changed</dt><dd>0 of 100</dd>" in page
+    assert client.get("/labels").status_code == 200
+
+
 def test_an_empty_ledger_has_a_page(client: TestClient):
     assert "No labels yet" in client.get("/labels").text
 

@@ -99,5 +99,5 @@ def test_a_worker_s_goodbye_does_not_turn_cancelled_into_failed():
 
 
 def test_only_an_end_can_finish_a_run():
-    with pytest.raises(ValueError, match="a run ends cancelled, done, failed, got 'running'"):
+    with pytest.raises(ValueError, match="a run ends cancelled, done, failed, stopped, got 'running'"):
         MESSAGE.validate_python(finished("r", "running"))

@@ -134,7 +134,7 @@ def test_an_event_file_that_was_cut_off_is_read_as_far_as_it_goes(folder: Path):
     ("changes", "reason"),
     [
         ({"epochs": 2}, "2 of 3 epochs"),
-        ({"dataset_name": "animal-10n"}, "no data set 'animal-10n'"),
+        ({"dataset_name": "animal-10n"}, "labels runs on 'animal-10n' had"),
         ({"noise_mode": "asym"}, "asym0.4.csv is missing"),
         ({"seed": 7, "noise_mode": "openset", "custom_noise": True}, "other images than its program draws with seed 7"),
     ],

@@ -37,13 +37,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address("127.0.0.1", listener)
 
 
-def post(server: str, spec: dict[str, Any], accuracies: list[dict[str, float]], noisy_hash: str | None) -> str:
+def post(server: str, spec: dict[str, Any], accuracies: list[dict[str, float]], noisy_hash: str | None, **card: Any) -> str:
     """A grid whose first runs are done, with these metrics after their last epoch."""
     grid = httpx.post(f"{server}/api/grids?launch=external", json=spec).raise_for_status().json()
     runs = httpx.get(f"{server}/api/grids/{grid['grid_id']}/runs").json()["runs"]
     messages = []
     for run, metrics in zip(runs, accuracies, strict=False):
-        labels = {**started("")["labels"], "noisy_hash": noisy_hash, "class_names": CLASSES, "realised_rate": 0.4}
+        labels = {**started("")["labels"], "noisy_hash": noisy_hash, "class_names": CLASSES, "realised_rate": 0.4, **card}
         start = started(run["run_id"], labels=labels, num_validation=5000)
         messages += [start, epoch(run["run_id"], run["epochs"], **metrics), finished(run["run_id"])]
     body = {"grid_id": grid["grid_id"], "messages": messages}
@@ -141,6 +141,17 @@ def test_a_grid_without_validation_has_no_search_report(server: str, compared: s
     result = run_cli(server, "search-report", compared)
     assert result.exit_code == 2
     assert "set split.validation" in result.stderr
+
+
+def test_a_data_set_that_brings_clean_images_to_validate_on_has_a_search_report(server: str):
+    spec = {"name": "clean validation", "base": RUN, "axes": {"method.sigma": [0.2, 0.5]}}
+    measured = [{"validation_accuracy": accuracy, "test_accuracy": accuracy} for accuracy in (0.7, 0.8)]
+    grid_id = post(server, spec, measured, SYM.noisy_hash, validation_labels="clean", realised_rate=None)
+    words = " ".join(run_cli(server, "search-report", grid_id).stdout.split())
+    assert "clean validation its ceiling test" in words
+    assert "σ = 0.5 1/1 80.00 ± 0.57 – 80.00 chosen, oracle's" in words
+    assert "chosen on clean validation labels" in words
+    assert "Chosen by validation" in httpx.get(f"{server}/grids/{grid_id}/compare").text
 
 
 @pytest.mark.parametrize("report", ["compare", "search"])

@@ -135,3 +135,37 @@ def test_a_whole_part_is_set_before_its_parameters():
 def test_a_path_that_leads_nowhere_is_none():
     assert value_at({"ema": None, "seed": 1}, "ema.decay") is None
     assert value_at({"seed": 1}, "seed.x") is None
+
+
+STOPPING = {"grace_epochs": 2}
+
+
+def stopped_grid(rule: dict[str, Any] | None = STOPPING, **base: Any) -> Grid:
+    whole = BASE | {"epochs": 8, "split": {"validation": 0.1}} | base
+    spec = {"name": "g", "base": whole, "axes": {"seed": [0, 1]}, "early_stopping": rule}
+    return expand(GridSpec.model_validate(spec), RunConfig, 10)
+
+
+def test_a_grid_that_stops_runs_early_is_another_one():
+    stopped, plain = stopped_grid(), stopped_grid(None)
+    assert stopped.grid_id != plain.grid_id
+    assert [cell.run_id for cell in stopped.cells] == [cell.run_id for cell in plain.cells]
+
+
+@pytest.mark.parametrize(
+    ("rule", "base", "message"),
+    [
+        (STOPPING, {"workers": 2}, "got one with workers = 2: set workers to 1"),
+        ({"grace_epochs": 8}, {}, "grace_epochs must be below every run's epochs, 8 for one, got 8"),
+        (STOPPING | {"metric": "ema_validation_accuracy"}, {}, "set ema, or rank by validation_accuracy"),
+        (STOPPING, {"split": {}}, "needs a validation split: set split.validation"),
+    ],
+)
+def test_runs_that_cannot_be_ranked_are_refused(rule: dict[str, Any], base: dict[str, Any], message: str):
+    with pytest.raises(InvalidInputError, match=message):
+        stopped_grid(rule, **base)
+
+
+def test_the_test_set_stops_nothing():
+    with pytest.raises(ValidationError, match="validation_accuracy"):
+        stopped_grid(STOPPING | {"metric": "test_accuracy"})

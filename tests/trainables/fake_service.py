@@ -18,9 +18,17 @@ class FakeService:
         self.refuse: Callable[[dict[str, Any]], int | None] = lambda body: None
         self.cancelled: list[str] = []
         self.work = Work(grid_id="g", resources={}, runs=[])  # type: ignore[arg-type]
+        self.files: dict[str, bytes] = {}
         self.batches: list[list[dict[str, Any]]] = []
         self._httpd = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._httpd.server_port}"
+
+    def put(self, path: str, content: bytes) -> int:
+        """Keeps a file by its path, unless `refuse` has a status for it."""
+        if (status := self.refuse({"path": path})) is not None:
+            return status
+        self.files[path] = content
+        return 200
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -57,6 +65,11 @@ def _handler(service: FakeService) -> type[BaseHTTPRequestHandler]:
             if self.headers["Authorization"] != f"Bearer {service.token}":
                 return self._send(401, {"error": "not the grid's token"})
             self._send(*service.answer(body))
+
+        def do_PUT(self) -> None:
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            is_allowed = self.headers["Authorization"] == f"Bearer {service.token}"
+            self._send(service.put(self.path, content) if is_allowed else 401, {})
 
         def _send(self, status: int, body: dict[str, Any]) -> None:
             content = json.dumps(body).encode()

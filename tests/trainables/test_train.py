@@ -3,15 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import distributed, multiprocessing, nn
 
-from spec.records import RunState
+from spec.records import EXAMPLES, RunState
 from tests.trainables.runs import CPU, digits_run, record
 from trainables.checkpoint import Checkpoint
 from trainables.image_data.examples import load_splits
 from trainables.learner import build_learner
+from trainables.measures.examples import read_fits
 from trainables.train import batches_of
 from trainables.world import World
 
@@ -112,7 +114,7 @@ def _one_of_two(rank: int, folder: Path) -> None:
     _, unbroken = record(run, folder / "unbroken", world)
     stopped, before = record(run, folder / "broken", world, stop_after=3)
     _, after = record(run, folder / "broken", world)
-    outcome = {"labels": linear.facts.labels.model_dump(), "linear": linear.epochs, "unbroken": unbroken.epochs}
+    outcome = {"folder": str(folder), "labels": linear.facts.labels.model_dump(), "linear": linear.epochs, "unbroken": unbroken.epochs}
     torch.save(outcome | {"stopped": str(stopped), "resumed": before.epochs | after.epochs}, folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
@@ -133,6 +135,15 @@ def test_two_workers_give_one_workers_labels_and_numbers(two_workers: list[dict[
     assert first["linear"].keys() == alone.epochs.keys()
     for epoch, metrics in alone.epochs.items():
         assert first["linear"][epoch] == pytest.approx(metrics, rel=1e-4, abs=1e-5)
+
+
+def test_two_workers_leave_one_workers_examples(two_workers: list[dict[str, Any]], tmp_path: Path):
+    record(digits_run(**LINEAR), tmp_path)
+    paths = [Path(two_workers[0]["folder"]) / "linear" / "run" / EXAMPLES, tmp_path / "run" / EXAMPLES]
+    together, alone = (read_fits(path.read_bytes(), 2**20) for path in paths)
+    for prefix in ("", "ema_"):
+        for name, column in alone.columns(prefix).items():
+            np.testing.assert_allclose(together.columns(prefix)[name], column, rtol=1e-3, atol=1e-4, err_msg=f"{prefix}{name}")
 
 
 def test_two_workers_broken_off_end_with_the_numbers_of_an_unbroken_run(two_workers: list[dict[str, Any]]):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ray.train import TrainingFailedError
 from torch import distributed
 
 from spec.grid import Resources
@@ -15,7 +16,7 @@ from tests.trainables.fake_service import FakeService
 from tests.trainables.runs import digits_run, record
 from trainables import worker
 from trainables.reporting import messages_in
-from trainables.worker import Job, describe, is_lost_peer, per_worker, run_one
+from trainables.worker import Job, describe, is_lost_peer, per_worker, run_distributed, run_one
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def item_of(**overrides: object) -> WorkItem:
 def test_a_trial_tells_the_service_and_tune_the_numbers_of_training(untuned: list[dict[str, float]], tmp_path: Path):
     item = item_of()
     with FakeService().serving() as fake:
-        run_one({"run": item.model_dump_json()}, job_of(fake, tmp_path / "out"))
+        run_one({"runs": [item.model_dump_json()]}, job_of(fake, tmp_path / "out"))
     _, alone = record(digits_run(), tmp_path / "alone")
     sent = {
         m["epoch"]: {k: v for k, v in m["metrics"].items() if not k.endswith("_seconds")} for m in fake.messages if m["type"] == "epoch"
@@ -51,7 +52,7 @@ def test_a_trial_tells_the_service_and_tune_the_numbers_of_training(untuned: lis
 def test_a_run_that_raises_is_reported_and_the_trial_goes_on(untuned: list[dict[str, float]], tmp_path: Path):
     item = item_of(dataset="cifar10", split={})
     with FakeService().serving() as fake:
-        run_one({"run": item.model_dump_json()}, job_of(fake, tmp_path))
+        run_one({"runs": [item.model_dump_json()]}, job_of(fake, tmp_path))
     [last] = fake.messages
     assert (last["type"], last["state"]) == ("finished", RunState.FAILED)
     assert "Traceback" in last["log_tail"]
@@ -61,7 +62,7 @@ def test_a_run_that_raises_is_reported_and_the_trial_goes_on(untuned: list[dict[
 def test_a_configuration_that_makes_another_run_here_is_refused(untuned: list[dict[str, float]], tmp_path: Path):
     item = item_of().model_copy(update={"run_id": "0" * 16})
     with FakeService().serving() as fake:
-        run_one({"run": item.model_dump_json()}, job_of(fake, tmp_path))
+        run_one({"runs": [item.model_dump_json()]}, job_of(fake, tmp_path))
     assert "different versions of the code" in next(messages_in(tmp_path / item.run_id))["error"]
 
 
@@ -69,9 +70,56 @@ def test_a_run_cancelled_while_it_was_queued_trains_no_epoch(untuned: list[dict[
     item = item_of()
     with FakeService().serving() as fake:
         fake.cancelled = [item.run_id]
-        run_one({"run": item.model_dump_json()}, job_of(fake, tmp_path))
+        run_one({"runs": [item.model_dump_json()]}, job_of(fake, tmp_path))
     assert [message["type"] for message in fake.messages] == ["started", "finished"]
     assert fake.messages[-1]["state"] == RunState.CANCELLED
+
+
+class Groups:
+    """Groups that break as told: after so many runs that went well, by the next one's own error or by a death."""
+
+    def __init__(self, *breaks: tuple[int, str | None]) -> None:
+        self.breaks = list(breaks)
+        self.started: list[list[WorkItem]] = []
+
+    def start(self, items: list[WorkItem], job: Job) -> "Groups":
+        self.started.append(items)
+        self.job = job
+        return self
+
+    def fit(self) -> None:
+        if not self.breaks:
+            return
+        over, failure = self.breaks.pop(0)
+        items = self.started[-1]
+        worker._over_file(items, self.job).write_text(str(over))
+        if failure is not None:
+            self.job.run_folder(items[over].run_id).mkdir(parents=True, exist_ok=True)
+            worker._write_failure(self.job.run_folder(items[over].run_id), failure, "Traceback")
+        raise TrainingFailedError("a worker died")
+
+
+def train_in_groups(groups: Groups, monkeypatch: pytest.MonkeyPatch, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Three runs of two workers; gives their ids, and the errors that were reported."""
+    monkeypatch.setattr(worker, "_trainer", groups.start)
+    items = [item_of(workers=2, seed=seed) for seed in range(3)]
+    with FakeService().serving() as fake:
+        run_distributed({"runs": [item.model_dump_json() for item in items]}, job_of(fake, folder))
+    return [item.run_id for item in items], {message["run_id"]: message["error"] for message in fake.messages}
+
+
+def test_a_group_that_breaks_of_a_run_s_own_error_is_replaced_for_the_runs_after_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    groups = Groups((1, "ValueError: too large"))
+    ids, errors = train_in_groups(groups, monkeypatch, tmp_path)
+    assert [[item.run_id for item in items] for items in groups.started] == [ids, ids[2:]]
+    assert errors == {ids[1]: "ValueError: too large"}
+
+
+def test_a_run_whose_group_dies_is_gone_on_with_so_often_and_then_fails_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    groups = Groups((1, None), (0, None), (0, None), (0, None))
+    ids, errors = train_in_groups(groups, monkeypatch, tmp_path)
+    assert [[item.run_id for item in items] for items in groups.started] == [ids, *[ids[1:]] * 3, ids[2:]]
+    assert errors == {ids[1]: "its workers died 4 times; the last time: a worker died"}
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,10 @@ class ImageSource(Protocol):
         """
         ...
 
+    def pictures(self, index_B: Tensor) -> Tensor:
+        """Images (B, C, S, S) in [0, 1] on the CPU, as a network sees them but neither augmented nor normalised: for people to look at."""
+        ...
+
     def showing(self, other: Self, index_M: Tensor, index_in_other_M: Tensor) -> Self:
         """The same source with other images at the places `index_M`: those of `other` at `index_in_other_M`.
 
@@ -41,7 +45,7 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set as published: images and true labels, without noise or splits."""
+    """A data set as published: images and labels, without noise or splits."""
 
     train: ImageSource
     train_labels_N: Tensor
@@ -51,6 +55,13 @@ class Dataset:
     shape: DataShape
     # Relative paths of the training images, where the data set is a tree of files.
     train_paths: Sequence[str] | None = None
+    # False: the published training labels are wrong in places, and nobody knows where. Test labels are always true.
+    train_labels_are_true: bool = True
+    # Examples to validate on, with true labels, where the data set brings some.
+    validation: ImageSource | None = None
+    validation_labels_N: Tensor | None = None
+    # Each epoch trains on so many examples of each class at most, drawn anew; None: on all.
+    per_class: int | None = None
 
 
 # Called as load(params, root), where `root` is the folder that data sets lie in.

@@ -111,6 +111,11 @@ class FileSource:
         for pixels_BCSS in loader:
             yield normalise(pixels_BCSS.to(device, non_blocking=True))
 
+    def pictures(self, index_B: Tensor) -> Tensor:
+        """See `ImageSource.pictures`; read by the calling thread."""
+        windows = _Windows(self._paths_N, self.framing, table=None)
+        return torch.stack([windows[index] for index in index_B.tolist()]).float() / self.normalisation.white
+
     def showing(self, other: "FileSource", index_M: Tensor, index_in_other_M: Tensor) -> "FileSource":
         """See `ImageSource.showing`; images of any size are framed like this source's own."""
         if not isinstance(other, FileSource):

@@ -78,6 +78,10 @@ class PixelSource:
         for index_B in index_batches:
             yield normalise(windows(index_B.to(device, non_blocking=True)))
 
+    def pictures(self, index_B: Tensor) -> Tensor:
+        """See `ImageSource.pictures`."""
+        return self._central(torch.device("cpu"))(index_B).float() / self.normalisation.white
+
     def showing(self, other: "PixelSource", index_M: Tensor, index_in_other_M: Tensor) -> "PixelSource":
         """See `ImageSource.showing`; the pixels are copied."""
         if not isinstance(other, PixelSource):

@@ -4,7 +4,7 @@ Shapes: N examples of a source, M of them in a split.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from models._base import DataShape
 from noise._base import CleanLabels
+from noise._select import draw, rank_within_groups
 from noise.labels import NoisyLabels, corrupt
 from spec.records import LabelCard
 from spec.registry import NamedParams
@@ -34,6 +35,8 @@ class Examples:
     # NO_CLASS for images of another data set. An example is corrupt where this is not its given label.
     true_N: Tensor
     index_M: Tensor
+    # See `Dataset.per_class`.
+    per_class: int | None = None
 
     def __len__(self) -> int:
         return len(self.index_M)
@@ -41,6 +44,14 @@ class Examples:
     def shuffled(self, seed: int) -> Tensor:
         """The split's indices in random order."""
         return self.index_M[torch.randperm(len(self), generator=torch.Generator().manual_seed(seed))]
+
+    def of_epoch(self, seed: int) -> "Examples":
+        """The examples that an epoch trains on: all, or `per_class` of each given class (all of a smaller one), without replacement."""
+        if self.per_class is None:
+            return self
+        generator = torch.Generator().manual_seed(seed)
+        ranks_M = rank_within_groups(self.given_N[self.index_M].cpu(), draw(len(self), generator))
+        return replace(self, index_M=self.index_M[ranks_M < self.per_class])
 
     def sample(self, size: int | None, seed: int) -> "Examples":
         """So many of the examples, drawn without replacement; all of them where `size` is None or larger."""
@@ -73,14 +84,14 @@ def load_splits(run: RunConfig, root: Path, device: torch.device) -> Splits:
     labels = corrupt(clean_labels(dataset, run.dataset, root), run.noise, run.seeds.label)
     train_index, validation_index = split_indices(labels.noisy_N, run.split, run.seeds.split)
     images, given_N, true_N = shown_images(dataset, run.dataset, labels, root), labels.noisy_N.to(device), true_labels(labels).to(device)
-    train = Examples(images, given_N, true_N, train_index)
+    train = Examples(images, given_N, true_N, train_index, dataset.per_class)
     return Splits(
         train=train,
         measured=train.sample(run.measure.train_sample, stream_seed("measure", run.seeds.measure)),
-        validation=Examples(images, given_N, true_N, validation_index) if len(validation_index) else None,
+        validation=Examples(images, given_N, true_N, validation_index) if len(validation_index) else _published_validation(dataset, device),
         test=_test(dataset, run.split.test_size, device),
         shape=dataset.shape,
-        label_card=labels.card,
+        label_card=labels.card if dataset.validation is None else labels.card.model_copy(update={"validation_labels": "clean"}),
     )
 
 
@@ -93,6 +104,7 @@ def clean_labels(dataset: Dataset, params: NamedParams, root: Path) -> CleanLabe
         root,
         read_features=lambda: _features(dataset.train),
         count_images=lambda source: len(_other(source, params, root).train),
+        are_true=dataset.train_labels_are_true,
     )
 
 
@@ -122,6 +134,13 @@ def _other(source: str, params: NamedParams, root: Path) -> Dataset:
 def _features(images: ImageSource) -> Iterator[Tensor]:
     batches = torch.arange(len(images)).split(FEATURE_BATCH_SIZE)
     return (images_BCHW.flatten(1) for images_BCHW in images.feed(batches, torch.device("cpu")))
+
+
+def _published_validation(dataset: Dataset, device: torch.device) -> Examples | None:
+    if dataset.validation is None or dataset.validation_labels_N is None:
+        return None
+    labels_N = dataset.validation_labels_N.to(device)
+    return Examples(dataset.validation, labels_N, labels_N, torch.arange(len(labels_N)))
 
 
 def _test(dataset: Dataset, size: int | None, device: torch.device) -> Examples:

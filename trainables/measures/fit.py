@@ -41,3 +41,10 @@ def pristine_and_corrupt(sums_24: Tensor) -> dict[str, float]:
         if count and kind == "corrupt":
             metrics["corrupt_recovered_true"] = recovers_true / count
     return metrics
+
+
+def fit_of_each(logits_BK: Tensor, given_B: Tensor) -> Tensor:
+    """Each example's loss against its given label, predicted class, and that class's probability: float32 of shape (B, 3)."""
+    losses_B = functional.cross_entropy(logits_BK, given_B, reduction="none")
+    probabilities_B, predicted_B = logits_BK.softmax(dim=1).max(dim=1)
+    return torch.stack([losses_B, predicted_B.float(), probabilities_B], dim=1)

@@ -37,9 +37,13 @@ class Labels:
 
 @dataclass(frozen=True)
 class Predictions:
-    """The averaged model's view of the training examples, in the order of `Labels.train_index`."""
+    """The averaged model's view of the epoch's training examples, and their places in the data set.
+
+    They are all of `Labels.train_index`, unless the data set draws a part of it for each epoch.
+    """
 
     logits_MK: Tensor
+    index_M: Tensor
 
 
 ALONE = World.alone(torch.device("cpu"))

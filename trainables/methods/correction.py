@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spec.registry import Params
+from spec.registry import NEVER, Params
 from spec.run import RunConfig
 from spec.seeds import Seeds
 from trainables.methods._base import ALONE, METHODS, Batch, Labels, Method, Predictions
@@ -116,6 +116,9 @@ class CorrectionParams(Params):
     def check_run(self, run: RunConfig) -> None:
         if self.estimate_from is not None and self.estimate_from > run.epochs:
             raise ValueError(f"method.estimate_from must be at most epochs = {run.epochs}, got {self.estimate_from}")
+
+    def acts_from(self) -> dict[str, int]:
+        return {"percentile": NEVER} if self.estimate_from is None else dict.fromkeys(("estimate_from", "percentile"), self.estimate_from)
 
 
 class Correction(Method):

@@ -55,10 +55,10 @@ class GCE(Method):
     def start_epoch(self, epoch: int, predict: Callable[[], Predictions]) -> None:
         since = epoch - self.params.truncate_from
         if self.params.truncate_at is not None and since >= 0 and since % self.params.truncate_every == 0:
-            index = self.labels.train_index
-            probabilities_MK = predict().logits_MK.softmax(dim=1)
-            given_M = self.labels.given_N[index]
-            self.is_kept_N[index] = probabilities_MK.gather(1, given_M[:, None]).squeeze(1) > self.params.truncate_at
+            predictions = predict()
+            index_M, probabilities_MK = predictions.index_M, predictions.logits_MK.softmax(dim=1)
+            given_M = self.labels.given_N[index_M]
+            self.is_kept_N[index_M] = probabilities_MK.gather(1, given_M[:, None]).squeeze(1) > self.params.truncate_at
 
     def losses(self, model: nn.Module, batch: Batch) -> Tensor:
         losses_B = generalised_cross_entropies(model(batch.images_BCHW), batch.labels_B, self.params.q)

@@ -1,6 +1,6 @@
 """What all learning-rate schedules share: linear warm-up."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -9,6 +9,8 @@ from spec.registry import Params
 
 class ScheduleParams(Params):
     """A learning-rate schedule, with an optional warm-up."""
+
+    looks_ahead: ClassVar[bool] = True
 
     warmup_epochs: float = Field(0.0, ge=0, description="epochs, in fractions, over which the learning rate rises from 0")
 

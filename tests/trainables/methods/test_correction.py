@@ -93,7 +93,7 @@ def test_the_estimate_is_made_once_and_survives_a_checkpoint(name: str):
     method, resumed = make(name, estimate_from=2), make(name, estimate_from=2)
     model = Says([0.5, 0.25, 0.25], [0.1, 0.7, 0.2], [0.3, 0.2, 0.5], [0.2, 0.2, 0.6])
     method.start_epoch(1, never)
-    method.start_epoch(2, lambda: Predictions(model.logits_BK.detach()))
+    method.start_epoch(2, lambda: Predictions(model.logits_BK.detach(), INDEX))
     method.start_epoch(3, never)
     resumed.load_state_dict(method.state_dict())
     resumed.start_epoch(3, never)

@@ -11,6 +11,7 @@ import yaml
 from torch import Tensor, distributed, multiprocessing
 
 from spec.run import RunConfig
+from tests.trainables.image_data.trees import write_clothing1m
 from tests.trainables.runs import CPU, digits_run, record
 from trainables.methods._base import METHODS
 from trainables.world import World
@@ -77,6 +78,18 @@ def test_at_neutral_parameters_a_method_is_cross_entropy(name: str, tmp_path: Pa
 
 # No batch norm, so that two workers must give one worker's numbers; shares and batches of odd sizes.
 LINEAR = {"model": {"name": "linear"}, "split": {"train_size": 195, "validation": 0.1, "test_size": 99}, "batch_size": 61}
+# Each epoch draws five of ten examples, which two workers share as three and two; label correction looks at those alone.
+BALANCED = {
+    "dataset": {"name": "clothing1m", "verify": False, "per_class": 2},
+    "noise": "clean",
+    "model": "linear",
+    "method": {"name": "sln", "sigma": 0.2, "variant": "clothing1m"},
+    "ema": {"decay": 0.9},
+    "optimizer": {"name": "sgd", "lr": 1e-5},
+    "split": {},
+    "batch_size": 5,
+    "epochs": 3,
+}
 # An odd number, with channels last in memory as training has them.
 IMAGES = torch.arange(5 * 3 * 4 * 4.0).reshape(5, 3, 4, 4).to(memory_format=torch.channels_last)
 
@@ -90,12 +103,16 @@ def _one_of_two(rank: int, folder: Path) -> None:
         _, reporter = record(run_of(name, **LINEAR, workers=2), folder / name, world)
         if rank == 0:
             torch.save(reporter.epochs, folder / f"{name}.pt")
+    _, reporter = record(digits_run(**BALANCED, workers=2), folder / "balanced", world)
+    if rank == 0:
+        torch.save(reporter.epochs, folder / "balanced.pt")
     distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def of_two_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
+    write_clothing1m(folder / "balanced" / "data", [0, 0, 1, 0, 2, 1, 0, 1, 0, 1])
     multiprocessing.spawn(_one_of_two, args=(folder,), nprocs=2)
     return folder
 
@@ -117,6 +134,16 @@ def test_two_workers_give_one_workers_numbers_and_state(name: str, of_two_worker
     for epoch, metrics in alone.epochs.items():
         assert together[epoch] == pytest.approx(metrics, rel=1e-3, abs=1e-4)
     torch.testing.assert_close(method_state(of_two_workers / name), method_state(tmp_path), rtol=1e-3, atol=1e-4)
+
+
+def test_two_workers_draw_and_correct_what_one_does(of_two_workers: Path, tmp_path: Path):
+    (tmp_path / "data").symlink_to(of_two_workers / "balanced" / "data")
+    _, alone = record(digits_run(**BALANCED), tmp_path)
+    together = torch.load(of_two_workers / "balanced.pt")
+    assert together.keys() == alone.epochs.keys()
+    for epoch, metrics in alone.epochs.items():
+        assert together[epoch] == pytest.approx(metrics, rel=1e-3, abs=1e-4)
+    torch.testing.assert_close(method_state(of_two_workers / "balanced"), method_state(tmp_path), rtol=1e-3, atol=1e-4)
 
 
 def test_the_document_names_every_method_with_all_its_parameters():

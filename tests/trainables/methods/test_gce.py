@@ -44,7 +44,7 @@ def test_truncation_leaves_out_what_is_predicted_improbable_and_keeps_its_consta
     model = Says([0.6, 0.2, 0.2], [0.7, 0.2, 0.1], [0.1, 0.1, 0.8], [0.4, 0.5, 0.1])
     method.start_epoch(1, never)
     torch.testing.assert_close(method.losses(model, batch_of(INDEX)), torch.tensor([0.4, 0.8, 0.2, 0.5]))
-    method.start_epoch(2, lambda: Predictions(model.logits_BK.detach()))
+    method.start_epoch(2, lambda: Predictions(model.logits_BK.detach(), INDEX))
     losses = method.losses(model, batch_of(INDEX))
     torch.testing.assert_close(losses, torch.tensor([0.4, 0.5, 0.2, 0.5]))
     losses.sum().backward()
@@ -57,7 +57,7 @@ def test_truncation_chooses_anew_every_so_many_epochs_only():
 
     def predict() -> Predictions:
         chosen.append(epoch)
-        return Predictions(torch.zeros(4, 3))
+        return Predictions(torch.zeros(4, 3), INDEX)
 
     for epoch in range(1, 10):
         method.start_epoch(epoch, predict)

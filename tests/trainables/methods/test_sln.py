@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from spec.seeds import Seeds
 from trainables.methods._base import METHODS, Batch, Labels, Method, Predictions
@@ -86,22 +87,76 @@ def test_the_second_correction_weighs_against_the_first_ones_targets():
     logits = torch.tensor([[4.0, 0, 0], [0, 1.0, 0], [1.0, 0, 0], [0, 0, 3.0]])
     batch = Batch(IMAGES, GIVEN_N, INDEX)
     given = torch.eye(3)[GIVEN_N]
-    method.start_epoch(2, lambda: Predictions(logits))
+    method.start_epoch(2, lambda: Predictions(logits, INDEX))
     first = corrected_targets(logits, given, given, "hard")
     torch.testing.assert_close(method.targets(batch), first)
-    method.start_epoch(3, lambda: Predictions(logits))
+    method.start_epoch(3, lambda: Predictions(logits, INDEX))
     torch.testing.assert_close(method.targets(batch), corrected_targets(logits, first, given, "hard"))
+
+
+# Two classes, three examples, all given class 0, of which the model thinks with these probabilities that they are of class 0.
+# Each is a quarter of the one before: the losses are evenly spaced, and the weights against the given labels 0, 1/2 and 1.
+ALL_ZERO = Labels(torch.zeros(3, dtype=torch.long), num_classes=2, train_index=torch.arange(3))
+SURE = torch.tensor([0.8, 0.2, 0.05])
+# The share of class 0 in each target, by hand. Hard: 0 + 1, 1/2 + 0, 1 + 0; soft: 0 + 0.8, 1/2 + 0.2 / 2, 1 + 0.
+HARD, SOFT = [1.0, 0.5, 1.0], [0.8, 0.6, 1.0]
+# Against (1/2, 1/2), the second one's loss is -log sqrt(0.2 * 0.8) = -log 0.4: a quarter of the way from -log 0.8 to -log 0.05.
+HARD_AGAIN = [1.0, 0.25, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("variant", "first", "once", "twice"),
+    [("paper", 251, HARD, HARD_AGAIN), ("re_sln", 250, HARD, HARD_AGAIN), ("clothing1m", 2, SOFT, SOFT)],
+)
+def test_a_variant_begins_and_corrects_as_its_program_does(variant: str, first: int, once: list[float], twice: list[float]):
+    method = sln(ALL_ZERO, sigma=0.3, variant=variant)
+    batch = Batch(IMAGES, ALL_ZERO.given_N, ALL_ZERO.train_index)
+    method.start_epoch(first - 1, never)
+    assert (method.targets(batch) - torch.tensor([1.0, 0.0])).std() > 0.05
+    for epoch, share in ((first, once), (first + 1, twice)):
+        logits = torch.stack([SURE, 1 - SURE], dim=1).log()
+        method.start_epoch(epoch, lambda logits=logits: Predictions(logits, ALL_ZERO.train_index))
+        torch.testing.assert_close(method.targets(batch), torch.tensor([[s, 1 - s] for s in share]))
+
+
+def test_what_is_given_goes_before_what_a_variant_fills_in():
+    params = METHODS.params("sln")(variant="clothing1m", correct_from=5)
+    assert (params.correct_from, params.correction, params.weigh_against) == (5, "soft", "given")
+    assert METHODS.params("sln")(variant="paper", correct_from=None).correct_from is None
+
+
+def test_a_variant_is_written_out_and_read_back_as_the_same():
+    params = METHODS.params("sln")(variant="clothing1m")
+    assert params.model_dump() == {
+        **{"name": "sln", "sigma": 1.0, "variant": "clothing1m"},
+        **{"correct_from": 2, "correction": "soft", "weigh_against": "given"},
+    }
+    assert METHODS.params("sln").model_validate(params.model_dump()) == params
+
+
+@pytest.mark.parametrize("variant", ["official", 3, ["paper"]])
+def test_an_unknown_variant_is_refused(variant: object):
+    with pytest.raises(ValidationError, match="variant"):
+        METHODS.params("sln")(variant=variant)
+
+
+def test_examples_that_an_epoch_does_not_draw_keep_their_targets():
+    method = sln(ALL_ZERO, sigma=0.0, correct_from=2)
+    drawn = torch.tensor([2, 1])
+    method.start_epoch(2, lambda: Predictions(torch.stack([SURE, 1 - SURE], dim=1).log()[drawn], drawn))
+    targets = method.targets(Batch(IMAGES, ALL_ZERO.given_N, ALL_ZERO.train_index))
+    torch.testing.assert_close(targets, torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]))
 
 
 def test_examples_outside_the_training_split_are_not_corrected():
     method = sln(Labels(GIVEN_N, 3, torch.tensor([0, 2])), sigma=0.0, correct_from=2)
-    method.start_epoch(2, lambda: Predictions(torch.tensor([[0.0, 5.0, 0.0], [0.0, 1.0, 0.0]])))
+    method.start_epoch(2, lambda: Predictions(torch.tensor([[0.0, 5.0, 0.0], [0.0, 1.0, 0.0]]), torch.tensor([0, 2])))
     torch.testing.assert_close(method.targets(Batch(IMAGES, GIVEN_N, INDEX))[[1, 3]], torch.eye(3)[[1, 1]])
 
 
 def test_corrected_targets_survive_a_checkpoint():
     method, resumed = sln(correct_from=2), sln(correct_from=2)
-    method.start_epoch(2, lambda: Predictions(torch.randn(4, 3, generator=torch.Generator().manual_seed(0))))
+    method.start_epoch(2, lambda: Predictions(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), INDEX))
     resumed.load_state_dict(method.state_dict())
     batch = Batch(IMAGES, GIVEN_N, INDEX)
     torch.testing.assert_close(resumed.targets(batch), method.targets(batch))
