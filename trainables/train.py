@@ -18,6 +18,7 @@ from trainables.checkpoint import Checkpoint, SharedPrefixes
 from trainables.evaluate import evaluate, fit_examples, predict
 from trainables.image_data.examples import Splits, load_splits
 from trainables.learner import Learner, build_learner
+from trainables.memory import keep_freed_memory
 from trainables.methods._base import Batch, Predictions
 from trainables.optimizers._base import SCHEDULES
 from trainables.reporting import Reporter
@@ -39,6 +40,7 @@ def execute(run: RunConfig, folders: Folders, reporter: Reporter, world: World, 
     Every worker calls this; the first one's reporter is heard, and it alone writes checkpoints. After the epochs `shared`
     the run's state is that of other runs of its grid, too: it is taken up where one of them was there before, and left for them.
     """
+    keep_freed_memory()
     splits = load_splits(run, folders.data, world.device)
     world.check_same(splits.label_card.noisy_hash, "their noisy labels")
     learner = build_learner(run, splits, world)

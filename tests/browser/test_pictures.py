@@ -23,7 +23,7 @@ def file() -> bytes:
 
 @pytest.fixture(scope="module")
 def finished(service: httpx.Client) -> Sender:
-    sender = Sender(service, grid_spec("pictures", 22, [0.4], [0.0, 0.5], [0, 1]))
+    sender = Sender(service, grid_spec("pictures", 27, [0.4], [0.0, 0.5], [0, 1]))
     for run_id in sender.configs:
         sender.send_examples(run_id, file())
         sender.send(sender.whole(run_id))
