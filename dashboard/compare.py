@@ -70,7 +70,7 @@ class Comparison(BaseModel):
 
 
 @dataclass(frozen=True)
-class _OurLabels:
+class OurLabels:
     """The labels of runs that differ in nothing but seeds: their name, their kind in published words, their identities."""
 
     name: str
@@ -80,16 +80,38 @@ class _OurLabels:
     hashes: frozenset[str | None]
 
 
+class Result(NamedTuple):
+    """Runs that differ in nothing but seeds, evaluated as one method."""
+
+    runs: list[OurRun]
+    model: str
+    ours: Ours
+    labels: OurLabels
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Of the first run: but for the seeds, of all."""
+        return self.runs[0].config
+
+
 def compare(runs: Iterable[OurRun], published: Sequence[PublishedCell]) -> list[Comparison]:
     """Every result of the runs beside its published counterparts, one of each source, in the order of the runs."""
     found = []
-    for replicates in _replicates(runs):
-        labels = _our_labels(replicates, published)
-        for model, method in evaluated_methods(replicates[0].config).items():
-            ours = _ours(replicates, model, method)
-            cells = _counterparts(ours, labels, published)
-            found += [_judged(replicates, ours, labels, cell) for cell in cells] or [_unpublished(ours, labels)]
+    for result in results(runs, published):
+        cells = _counterparts(result.ours, result.labels, published)
+        found += [_judged(result, cell) for cell in cells] or [_unpublished(result.ours, result.labels)]
     return found
+
+
+def results(runs: Iterable[OurRun], published: Sequence[PublishedCell]) -> Iterator[Result]:
+    """The runs' results, in their order; labels that a published generator surely draws have its hash before they are drawn."""
+    for replicates in _replicates(runs):
+        drawn = _drawn(replicates[0].config, published)
+        pinned = drawn.noisy_hash if drawn else None
+        known = [run._replace(noisy_hash=run.noisy_hash or pinned) for run in replicates]
+        labels = _our_labels(known, drawn, published)
+        for model, method in evaluated_methods(known[0].config).items():
+            yield Result(known, model, _ours(known, model, method), labels)
 
 
 def evaluated_methods(config: Mapping[str, Any]) -> dict[str, str]:
@@ -105,6 +127,22 @@ def differences(config: Mapping[str, Any], protocol: Mapping[str, Any]) -> list[
     """Where a configuration departs from a published protocol."""
     own = {path: value_at(dict(config), path) for path in protocol}
     return [f"{path}: ours {_said(own[path])}, published {_said(value)}" for path, value in protocol.items() if own[path] != value]
+
+
+def departures(result: Result, cell: PublishedCell) -> list[str]:
+    """Why a result is not of the same thing as a published one: another protocol, or other labels."""
+    return differences(result.config, cell.protocol) + _label_differences(result.ours, result.labels, cell.labels)
+
+
+def accuracy_of(run: OurRun, model: str) -> TestAccuracy | None:
+    """A finished run's test accuracy, of its model `raw` or `ema`."""
+    accuracy: TestAccuracy | None = getattr(run.summary, model, None)
+    return accuracy if run.state is RunState.DONE else None
+
+
+def hash_text(digest: str | None) -> str:
+    """Labels by the first digits of their hash."""
+    return f"hash {digest[:HASH_DIGITS]}" if digest else "not known"
 
 
 def noise_text(noise: Mapping[str, Any]) -> str:
@@ -126,9 +164,9 @@ def _replicates(runs: Iterable[OurRun]) -> Iterator[list[OurRun]]:
 
 def _ours(replicates: Sequence[OurRun], model: str, method: str) -> Ours:
     config = replicates[0].config
-    finished = [_accuracy(run, model) for run in replicates if run.state is RunState.DONE]
-    last_ten = [accuracy.last_ten for accuracy in finished if accuracy and accuracy.last_ten is not None]
-    last = [accuracy.last for accuracy in finished if accuracy and accuracy.last is not None]
+    finished = [accuracy for run in replicates if (accuracy := accuracy_of(run, model))]
+    last_ten = [accuracy.last_ten for accuracy in finished if accuracy.last_ten is not None]
+    last = [accuracy.last for accuracy in finished if accuracy.last is not None]
     return Ours(
         dataset=config["dataset"]["name"],
         noise=noise_text(config["noise"]),
@@ -142,26 +180,28 @@ def _ours(replicates: Sequence[OurRun], model: str, method: str) -> Ours:
     )
 
 
-def _accuracy(run: OurRun, model: str) -> TestAccuracy | None:
-    accuracy: TestAccuracy | None = getattr(run.summary, model, None)
-    return accuracy
+def _published_labels(config: Mapping[str, Any], published: Sequence[PublishedCell]) -> list[Labels]:
+    return [cell.labels for cell in published if cell.dataset == config["dataset"]["name"]]
 
 
-def _our_labels(replicates: Sequence[OurRun], published: Sequence[PublishedCell]) -> _OurLabels:
+def _drawn(config: Mapping[str, Any], published: Sequence[PublishedCell]) -> Labels | None:
+    """The published labels that a run with this configuration surely has."""
+    return next((labels for labels in _published_labels(config, published) if labels.are_drawn_by(config["noise"])), None)
+
+
+def _our_labels(replicates: Sequence[OurRun], drawn: Labels | None, published: Sequence[PublishedCell]) -> OurLabels:
     config = replicates[0].config
     noise, name = config["noise"], noise_text(config["noise"])
-    known = [cell.labels for cell in published if cell.dataset == config["dataset"]["name"]]
-    drawn = next((labels for labels in known if labels.are_drawn_by(noise)), None)
+    known = _published_labels(config, published)
     finished = [run for run in replicates if run.state is RunState.DONE]
-    pinned = None if drawn is None else drawn.noisy_hash
-    hashes = frozenset(run.noisy_hash or pinned for run in finished or replicates)
+    hashes = frozenset(run.noisy_hash for run in finished or replicates)
     if noise["name"] == "clean" and drawn is not None:
-        return _OurLabels(drawn.name, drawn.noise, drawn.rate, hashes)
+        return OurLabels(drawn.name, drawn.noise, drawn.rate, hashes)
     if noise["name"] != "recorded":
-        return _OurLabels(name, _kind(noise), noise.get("rate"), hashes)
+        return OurLabels(name, _kind(noise), noise.get("rate"), hashes)
     # A file is known by its content or, before it was read, by its name.
     same = [labels for labels in known if labels.noisy_hash in hashes - {None}] + [labels for labels in known if labels.name == name]
-    return _OurLabels(name, same[0].noise, same[0].rate, hashes) if same else _OurLabels(name, "recorded", None, hashes)
+    return OurLabels(name, same[0].noise, same[0].rate, hashes) if same else OurLabels(name, "recorded", None, hashes)
 
 
 def _kind(noise: Mapping[str, Any]) -> str:
@@ -169,7 +209,7 @@ def _kind(noise: Mapping[str, Any]) -> str:
     return RE_SLN_KINDS.get(noise.get("mode", ""), name) if name == "re_sln" else KINDS.get(name, name)
 
 
-def _counterparts(ours: Ours, labels: _OurLabels, published: Sequence[PublishedCell]) -> list[PublishedCell]:
+def _counterparts(ours: Ours, labels: OurLabels, published: Sequence[PublishedCell]) -> list[PublishedCell]:
     """The published cells of the same question, one of each source: that on our very labels, if there is one."""
     wanted = (ours.dataset, labels.kind, labels.rate, ours.method, ours.sigma)
     chosen: dict[str, PublishedCell] = {}
@@ -181,10 +221,10 @@ def _counterparts(ours: Ours, labels: _OurLabels, published: Sequence[PublishedC
     return list(chosen.values())
 
 
-def _judged(replicates: Sequence[OurRun], ours: Ours, labels: _OurLabels, cell: PublishedCell) -> Comparison:
-    config = replicates[0].config
-    refusals = differences(config, cell.protocol) + _label_differences(ours, labels, cell.labels)
-    notes = _notes(config, ours, cell)
+def _judged(result: Result, cell: PublishedCell) -> Comparison:
+    ours, refusals = result.ours, departures(result, cell)
+    notes = [f"{ours.n} of {ours.num_runs} runs are finished"] if 0 < ours.n < ours.num_runs else []
+    notes += caveats(result.config, cell)
     if refusals:
         return Comparison(ours=ours, published=cell, verdict=Verdict.REFUSED, reasons=refusals, notes=notes)
     if ours.last_ten is None:
@@ -203,23 +243,21 @@ def _judged(replicates: Sequence[OurRun], ours: Ours, labels: _OurLabels, cell: 
     )
 
 
-def _label_differences(ours: Ours, own: _OurLabels, labels: Labels) -> list[str]:
+def _label_differences(ours: Ours, own: OurLabels, labels: Labels) -> list[str]:
     """Why our labels are not the published ones; nothing where they are, or may yet turn out to be."""
     known = own.hashes - {None}
     if labels.noisy_hash is None or own.hashes == {labels.noisy_hash}:
         return []
     if known <= {labels.noisy_hash} and ours.n == 0:
         return []
-    drawn = [f"hash {digest[:HASH_DIGITS]}" if digest else "not known" for digest in own.hashes]
+    drawn = [hash_text(digest) for digest in own.hashes]
     said = drawn[0] if len(drawn) == 1 else f"{len(drawn)} draws"
     return [f"labels: ours {said}, published {labels.name} (hash {labels.noisy_hash[:HASH_DIGITS]})"]
 
 
-def _notes(config: Mapping[str, Any], ours: Ours, cell: PublishedCell) -> list[str]:
+def caveats(config: Mapping[str, Any], cell: PublishedCell) -> list[str]:
     """What a reader should know, and what does not forbid to compare."""
     notes = []
-    if 0 < ours.n < ours.num_runs:
-        notes.append(f"{ours.n} of {ours.num_runs} runs are finished")
     if cell.labels.noisy_hash is None and cell.labels.generator is None:
         notes.append("published labels were drawn anew, and are not known")
     if cell.labels.noisy_hash is None and cell.labels.generator is not None:
@@ -231,7 +269,7 @@ def _notes(config: Mapping[str, Any], ours: Ours, cell: PublishedCell) -> list[s
     return notes
 
 
-def _unpublished(ours: Ours, labels: _OurLabels) -> Comparison:
+def _unpublished(ours: Ours, labels: OurLabels) -> Comparison:
     known = " ".join(str(value) for value in (ours.dataset, labels.kind, labels.rate) if value is not None)
     sigma = "" if not ours.sigma else f", σ = {ours.sigma:g}"
     return Comparison(ours=ours, verdict=Verdict.UNPUBLISHED, reasons=[f"no published figure for {ours.method}{sigma} on {known}"])

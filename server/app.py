@@ -23,7 +23,7 @@ from server.db import Writer, WriterBusyError, WriterClosedError, migrate, open_
 from server.histories import Histories
 from server.launcher import GridService, Launcher, NullLauncher
 from server.notifier import Notifier
-from server.routes import examples, figures, grids, health, labels, pages, records, reports, runs
+from server.routes import examples, figures, grids, health, labels, pages, records, reports, runs, tensorboard
 from server.settings import Settings
 from server.state import State
 from server.store import Store, UnknownIdError
@@ -67,7 +67,7 @@ def create_app(settings: Settings, launcher: Launcher | None = None, run_type: t
         redoc_url=None,
         favicon_url="/favicon.ico",
     )
-    for module in (records, grids, runs, examples, figures, labels, reports, health, pages):
+    for module in (records, grids, runs, examples, figures, labels, reports, tensorboard, health, pages):
         app.include_router(module.router)
     _answer_errors(app)
     return app

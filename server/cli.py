@@ -11,6 +11,7 @@ from rich.table import Table
 from server.cli_compare import compare_app
 from server.cli_figures import figure_app
 from server.cli_noise import noise_app
+from server.cli_tensorboard import tensorboard_app
 from server.terminal import (
     DEFAULT_DATASET_ROOT,
     DEFAULT_SERVER,
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.add_typer(noise_app, name="noise")
 app.registered_commands += compare_app.registered_commands
 app.registered_commands += figure_app.registered_commands
+app.registered_commands += tensorboard_app.registered_commands
 
 GridFile = Annotated[Path, typer.Argument(metavar="GRID.yaml", exists=True, dir_okay=False, help="a grid, as in recipes/")]
 DataDir = Annotated[Path | None, typer.Option(envvar="NOISEGRID_DATA_DIR", help="where the service keeps all that it has")]

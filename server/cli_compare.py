@@ -14,22 +14,27 @@ if TYPE_CHECKING:
 compare_app = typer.Typer()
 
 Csv = Annotated[bool, typer.Option("--csv", help="print CSV, every column; accuracies in [0, 1]")]
+Claims = Annotated[bool, typer.Option("--claims", help="only what must hold between methods; with --csv, as CSV")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON, as the service answers it")]
 
 
-@command(compare_app, example="compare 3f2a\ncompare 3f2a --csv > compared.csv")
-def compare(grid: GridId, server: Server = DEFAULT_SERVER, csv: Csv = False, json: Json = False) -> None:
-    """Put a grid's results beside published ones: within tolerance, outside, or why the two must not be compared."""
-    from server.report_tables import comparison_csv, comparison_table, unpublished_text
+@command(compare_app, example="compare 3f2a\ncompare 3f2a --csv > compared.csv\ncompare 3f2a --claims --csv > claims.csv")
+def compare(grid: GridId, server: Server = DEFAULT_SERVER, csv: Csv = False, json: Json = False, claims: Claims = False) -> None:
+    """Put a grid's results beside published ones (within tolerance, outside, or why not to compare), and say what holds between methods."""
+    from server.report_tables import claims_csv, comparison_csv, comparison_table, unpublished_text
 
     view = _fetch_comparison(grid, server)
     if json:
         print(view.model_dump_json())
     elif csv:
-        sys.stdout.write(comparison_csv(view.comparisons))
+        sys.stdout.write(claims_csv(view.claims) if claims else comparison_csv(view.comparisons))
+    elif claims:
+        _print_claims(view)
     else:
         console.print(comparison_table(view.comparisons))
         console.print(unpublished_text(view.comparisons), markup=False)
+        console.print("\n[bold]Between methods[/bold]")
+        _print_claims(view)
 
 
 @command(compare_app, "search-report", example="search-report 3f2a\nsearch-report 3f2a --json")
@@ -84,6 +89,16 @@ def _name_and_labels(given: str) -> tuple[str, str]:
     if not equals:
         raise failure(f"--search takes NAME=LABELS, such as hp_2021-12-05_10-55-09=cifar10-sym0.4, got {given!r}", code=EXIT_INVALID)
     return name, labels
+
+
+def _print_claims(view: "GridComparison") -> None:
+    from server.report_tables import claims_table
+
+    if view.claims:
+        console.print(claims_table(view.claims))
+        console.print("ours: difference of the means of the last ten epochs ± standard error over seeds (n; n of either, if not paired)")
+    else:
+        console.print("nobody published two of these methods on these labels")
 
 
 def _fetch_comparison(grid: str, server: str) -> "GridComparison":

@@ -25,6 +25,7 @@ from server.views import (
     LabelEntry,
     LabelPage,
     LogText,
+    Records,
     RunPage,
     RunSummary,
     RunView,
@@ -126,6 +127,10 @@ class Client:
 
     def run(self, run_id: str) -> RunView:
         return self._view(RunView, "GET", f"/api/runs/{run_id}")
+
+    def records(self, run_id: str) -> Records:
+        """A run's epoch records, all metrics."""
+        return self._view(Records, "GET", f"/api/runs/{run_id}/records")
 
     def cancel_grid(self, grid_id: str) -> GridView:
         return self._view(GridView, "POST", f"/api/grids/{grid_id}/cancel")

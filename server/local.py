@@ -2,6 +2,7 @@
 
 import traceback
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.table import Table
 from spec.records import RunFacts, RunState
 from spec.run import RunConfig
 from spec.summary import Summary, TestAccuracy, summarise
-from trainables.reporting import RecordFile, messages_in
+from trainables.reporting import RECORDS, RecordFile, messages_in
 from trainables.train import Folders, execute
 from trainables.world import World
 
@@ -55,7 +56,18 @@ def train_here(run: RunConfig, data: Path, out: Path, threads: int, console: Con
 
 def summary_of(folder: Path) -> Summary | None:
     """The summary of the records in a run's folder; of an epoch recorded twice, the later record."""
-    return summarise({message["epoch"]: message["metrics"] for message in messages_in(folder) if message["type"] == "epoch"})
+    return summarise({record["epoch"]: record["metrics"] for record in epochs_in(folder)})
+
+
+def epochs_in(folder: Path) -> list[dict[str, Any]]:
+    """The epoch records in a run's folder, in the order in which they came.
+
+    Raises:
+        ValueError: it is no run's folder.
+    """
+    if not (folder / RECORDS).exists():
+        raise ValueError(f"{folder} holds no {RECORDS}: give a folder that `noisegrid train --out` wrote, or a grid's id")
+    return [message for message in messages_in(folder) if message["type"] == "epoch"]
 
 
 def summary_table(summary: Summary) -> Table:

@@ -91,7 +91,13 @@ def read_folder(folder: Path, searches: Mapping[str, str]) -> Found:
 
 
 def scalars(file: Path) -> Iterator[tuple[str, int, float]]:
-    """Tag, step and value of each scalar in a TensorBoard event file; what was cut off at its end is left out.
+    """Tag, step and value of each scalar in a TensorBoard event file."""
+    for event in events(file):
+        yield from ((value.tag, event.step, value.simple_value) for value in event.summary.value if value.HasField("simple_value"))
+
+
+def events(file: Path) -> Iterator[Event]:
+    """The events of a TensorBoard event file; what was cut off at its end is left out.
 
     A record is a length (8 bytes), its checksum (4), the message, its checksum (4): https://www.tensorflow.org/tutorials/load_data/tfrecord
     """
@@ -103,10 +109,9 @@ def scalars(file: Path) -> Iterator[tuple[str, int, float]]:
         if len(message) < length:
             return
         try:
-            event = Event.FromString(message)
+            yield Event.FromString(message)
         except DecodeError:
             raise UnusableError(f"{file} is not a TensorBoard event file, or is damaged") from None
-        yield from ((value.tag, event.step, value.simple_value) for value in event.summary.value if value.HasField("simple_value"))
         place += 16 + length
 
 

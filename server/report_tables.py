@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from dashboard.claims import CheckedClaim, ClaimVerdict
 from dashboard.compare import Comparison, Verdict
 from dashboard.search_report import SearchOutcome
 
@@ -16,6 +17,17 @@ STYLES = {Verdict.WITHIN: "green", Verdict.OUTSIDE: "red", Verdict.REFUSED: "yel
 CSV_COMPARED = (
     *("dataset", "noise", "method", "sigma", "runs", "n", "last_ten", "sd", "last", "source", "published_labels", "published_last"),
     *("published_last_ten", "published_sd", "published_n", "expected", "difference", "tolerance", "verdict", "reasons", "notes"),
+)
+CLAIMED = ("data set", "noise", "must hold", "ours, points", "published, points", "verdict")
+CLAIM_STYLES = {
+    ClaimVerdict.HOLDS: "green",
+    ClaimVerdict.DOES_NOT_HOLD: "red",
+    ClaimVerdict.REFUSED: "yellow",
+    ClaimVerdict.WAITING: "dim",
+}
+CSV_CLAIMED = (
+    *("dataset", "noise", "claim", "method", "sigma", "than", "at_least", "at_most", "difference", "standard_error", "n", "n_than"),
+    *("is_paired", "published", "verdict", "reasons", "notes"),
 )
 CSV_SEARCH = ("condition", "model", "treatment", "runs", "n", "validation", "standard_error", "ceiling", "test", "chosen", "oracle")
 
@@ -44,6 +56,20 @@ def unpublished_text(comparisons: Iterable[Comparison]) -> str:
 def comparison_csv(comparisons: Iterable[Comparison]) -> str:
     """One line per result and source; accuracies in [0, 1]."""
     return _csv(CSV_COMPARED, [_csv_compared(comparison) for comparison in comparisons])
+
+
+def claims_table(claims: Iterable[CheckedClaim]) -> Table:
+    """Ours as difference ± standard error (seeds of both) in points; sources whose labels or protocol ours are not have no figure."""
+    table = _table(*CLAIMED)
+    table.add_column("", no_wrap=False, overflow="fold")
+    for claim in claims:
+        table.add_row(*_claimed(claim), Text("; ".join([*claim.reasons, *claim.notes])))
+    return table
+
+
+def claims_csv(claims: Iterable[CheckedClaim]) -> str:
+    """One line per claim; accuracies in [0, 1]."""
+    return _csv(CSV_CLAIMED, [_csv_claimed(claim) for claim in claims])
 
 
 def search_table(outcome: SearchOutcome) -> Table:
@@ -108,6 +134,30 @@ def _csv_compared(comparison: Comparison) -> tuple[Any, ...]:
         *published,
         *(comparison.expected, comparison.difference, comparison.tolerance, comparison.verdict.value),
         *("; ".join(comparison.reasons), "; ".join(comparison.notes)),
+    )
+
+
+def _claimed(claim: CheckedClaim) -> list[str | Text]:
+    published = ", ".join(f"{found.source} {100 * found.difference:+.2f}" for found in claim.published)
+    verdict = Text(claim.verdict.value, style=CLAIM_STYLES[claim.verdict])
+    return [claim.dataset, claim.noise, claim.claim, _our_difference(claim), published or "–", verdict]
+
+
+def _our_difference(claim: CheckedClaim) -> str:
+    ours = claim.ours
+    if ours is None:
+        return "–"
+    error = "" if ours.standard_error is None else f" ± {100 * ours.standard_error:.2f}"
+    return f"{100 * ours.mean:+.2f}{error} ({ours.n if ours.is_paired else f'{ours.n}, {ours.n_than}'})"
+
+
+def _csv_claimed(claim: CheckedClaim) -> tuple[Any, ...]:
+    ours = claim.ours
+    return (
+        *(claim.dataset, claim.noise, claim.claim, claim.method, claim.sigma, claim.than, claim.at_least, claim.at_most),
+        *((None,) * 5 if ours is None else (ours.mean, ours.standard_error, ours.n, ours.n_than, ours.is_paired)),
+        "; ".join(f"{found.source} {found.difference:.4f}" for found in claim.published),
+        *(claim.verdict.value, "; ".join(claim.reasons), "; ".join(claim.notes)),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, computed_field
 
+from dashboard.claims import CheckedClaim
 from dashboard.compare import Comparison
 from dashboard.search_report import SearchOutcome
 from spec.grid import Role
@@ -188,6 +189,7 @@ class GridComparison(BaseModel):
 
     grid_id: str
     comparisons: list[Comparison]
+    claims: list[CheckedClaim] = Field(description="what must hold between methods")
 
 
 class GridSearch(BaseModel):

@@ -61,7 +61,7 @@ FENCED = {
     "sqlalchemy": {"server"},
     "alembic": {"server"},
     "uvicorn": {"server"},
-    "typer": {"server.cli", "server.cli_compare", "server.cli_figures", "server.cli_noise", "server.terminal"},
+    "typer": {"server.cli", "server.cli_compare", "server.cli_figures", "server.cli_noise", "server.cli_tensorboard", "server.terminal"},
     "plotly": {"dashboard.figures", "server.routes"},
     "pandas": {"dashboard.figures", "server.routes"},
 }

@@ -1,7 +1,7 @@
 """What a published result is: a figure, how it came about, and how far one may be from it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -47,3 +47,57 @@ class PublishedCell(BaseModel):
     def expected(self) -> float:
         """What a mean of the last ten epochs is held to: the same where it is known, else the last epoch."""
         return self.last if self.last_ten is None else self.last_ten
+
+
+class PublishedPair(NamedTuple):
+    """Two methods of one source, on the same labels."""
+
+    method: PublishedCell
+    than: PublishedCell
+
+    @property
+    def difference(self) -> float:
+        """Of their test accuracies, `method` minus `than`."""
+        return self.method.expected - self.than.expected
+
+
+class Claim(NamedTuple):
+    """How much more accurate one method is than another on the same labels.
+
+    Each pair is of a source that has both. Bounds are of the difference of their test accuracies, in [-1, 1]; without any,
+    it is more than nothing.
+    """
+
+    pairs: tuple[PublishedPair, ...]
+    at_least: float | None = None
+    at_most: float | None = None
+
+    @property
+    def method(self) -> PublishedCell:
+        """Whose accuracy it is about, according to the first source."""
+        return self.pairs[0].method
+
+    @property
+    def than(self) -> PublishedCell:
+        """What it is held against, according to the first source."""
+        return self.pairs[0].than
+
+    @property
+    def text(self) -> str:
+        """The claim in a few words, bounds in points: `SLN > CE`, `SLN-MO-LC − SLN-MO at least +1.5`."""
+        method, than = self.method.method, self.than.method
+        if not self.bounds:
+            return f"{method} > {than}"
+        words = ["from", "to"] if len(self.bounds) > 1 else ["at most" if self.at_least is None else "at least"]
+        return f"{method} − {than} " + " ".join(f"{word} {100 * bound:+g}" for word, bound in zip(words, self.bounds, strict=True))
+
+    @property
+    def bounds(self) -> list[float]:
+        """The least and the most that the difference may be, as far as they are given."""
+        return [bound for bound in (self.at_least, self.at_most) if bound is not None]
+
+    def holds(self, difference: float) -> bool:
+        """Whether a difference is as claimed."""
+        if not self.bounds:
+            return difference > 0
+        return (self.at_least is None or difference >= self.at_least) and (self.at_most is None or difference <= self.at_most)

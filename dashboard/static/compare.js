@@ -6,7 +6,7 @@ import { count, percent } from "./format.js";
 
 const POLL_MS = 15_000;
 const { grid_id: gridId, is_searched: isSearched } = pageData();
-const BADGES = { within: "done", outside: "failed", refused: "lost", waiting: "", unpublished: "" };
+const BADGES = { within: "done", outside: "failed", refused: "lost", waiting: "", unpublished: "", holds: "done", "does not hold": "failed" };
 
 const cell = (text, numeric = false) => element("td", { class: numeric ? "num" : null }, text);
 const points = (share, sign = "") => (share === null ? "–" : `${share > 0 ? sign : ""}${percent(share)}`);
@@ -45,6 +45,32 @@ function showCompared({ comparisons }) {
   $("unpublished").textContent = without && rows.length ? `${count(without)} of our results have no published counterpart.` : "";
 }
 
+function ourDifference(ours) {
+  if (ours === null) return "–";
+  const error = ours.standard_error === null ? "" : ` ± ${percent(ours.standard_error)}`;
+  return `${points(ours.mean, "+")}${error} (${ours.is_paired ? ours.n : `${ours.n}, ${ours.n_than}`})`;
+}
+
+function claimRow(claim) {
+  const published = claim.published.map(({ source, difference }) => `${source} ${points(difference, "+")}`).join(", ");
+  return element(
+    "tr",
+    {},
+    cell(claim.dataset),
+    cell(claim.noise),
+    cell(claim.claim),
+    cell(ourDifference(claim.ours), true),
+    cell(published || "–"),
+    element("td", {}, element("span", { class: `badge ${BADGES[claim.verdict]}` }, claim.verdict)),
+    element("td", { class: "why" }, [...claim.reasons, ...claim.notes].join("; ")),
+  );
+}
+
+function showClaims({ claims }) {
+  $("claims").tBodies[0].replaceChildren(...claims.map(claimRow));
+  $("between").hidden = claims.length === 0;
+}
+
 function searchRow(outcome, candidate, isFirst) {
   const marks = [candidate.treatment === outcome.chosen && "chosen", candidate.treatment === outcome.oracle && "oracle’s"].filter(Boolean);
   const isChosen = candidate.treatment === outcome.chosen;
@@ -71,7 +97,9 @@ function showSearch({ outcomes }) {
 
 const load = () =>
   shown(async () => {
-    showCompared(await get(`/api/grids/${gridId}/compare`));
+    const report = await get(`/api/grids/${gridId}/compare`);
+    showCompared(report);
+    showClaims(report);
     if (isSearched) showSearch(await get(`/api/grids/${gridId}/search`));
   });
 

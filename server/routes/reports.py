@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter
 
+from dashboard.claims import check_claims
 from dashboard.compare import OurRun, compare
 from dashboard.figures.groups import group_table
-from dashboard.published import noise_against_noise
+from dashboard.published.noise_against_noise import CELLS, CLAIMS
 from dashboard.search_report import SearchRun, search_report
 from server.state import StoreDep
 from server.store import RunFacts, Store
@@ -16,9 +17,9 @@ router = APIRouter(prefix="/api/grids/{grid_id}", tags=["reports"], responses={4
 
 @router.get("/compare")
 def read_comparison(grid_id: str, store: StoreDep) -> GridComparison:
-    """The grid's results beside published ones: within tolerance, outside, or why the two must not be compared."""
+    """The grid's results beside published ones: within tolerance, outside, or why not to compare; and what must hold between methods."""
     runs = [OurRun(run.config, run.state, run.labels.noisy_hash if run.labels else None, run.summary) for run in store.run_facts(grid_id)]
-    return GridComparison(grid_id=grid_id, comparisons=compare(runs, noise_against_noise.CELLS))
+    return GridComparison(grid_id=grid_id, comparisons=compare(runs, CELLS), claims=check_claims(runs, CLAIMS, CELLS))
 
 
 @router.get("/search", responses={422: {"model": ErrorView, "description": "no noisy validation split"}})

@@ -50,6 +50,17 @@ def test_results_stand_beside_published_ones_with_verdict_and_reason(service: ht
     expect(page.locator("#unpublished")).to_have_text("1 of our results have no published counterpart.")
 
 
+def test_claims_between_methods_stand_below_with_difference_and_verdict(service: httpx.Client, page: Page):
+    spec = {"name": "claims", "base": RUN, "axes": {"method.correct_from": [None, 251]}}
+    grid_id = post(service, spec, {"test_accuracy": 0.801, "ema_test_accuracy": 0.847})
+    page.goto(f"/grids/{grid_id}/compare")
+    rows = page.locator("#claims tbody tr")
+    expect(page.locator("#claims .badge")).to_have_text(["refused", "holds", "waiting"])
+    expect(rows.nth(0)).to_contain_text("no run of CE that differs in nothing but method and seeds")
+    expect(rows.nth(1)).to_contain_text("+4.60 (1)")
+    expect(rows.nth(1)).to_contain_text("paper +4.71, re-sln +4.99")
+
+
 def test_a_search_shows_choice_ceiling_and_regret(service: httpx.Client, page: Page):
     spec = {"name": "searched", "base": {**RUN, "split": {"validation": 0.1}}, "axes": {"method.sigma": [1, 0.5]}}
     grid_id = post(service, spec, {"test_accuracy": 0.8, "validation_accuracy": 0.48})
@@ -66,3 +77,4 @@ def test_a_grid_that_nobody_published_says_so(service: httpx.Client, page: Page)
     page.goto(f"{sender.page}/compare")
     expect(page.locator("#nothing-published")).to_be_visible()
     expect(page.locator("#compared")).to_be_hidden()
+    expect(page.locator("#between")).to_be_hidden()

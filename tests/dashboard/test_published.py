@@ -9,8 +9,8 @@ from statistics import fmean
 import pytest
 import torch
 
-from dashboard.published.cells import PublishedCell
-from dashboard.published.noise_against_noise import CELLS, LABELS
+from dashboard.published.cells import Claim, PublishedCell, PublishedPair
+from dashboard.published.noise_against_noise import CELLS, CLAIMS, CORRECTION_GAINS, LABELS
 from noise._base import NOISES, CleanLabels
 from noise.labels import corrupt, labels_hash
 
@@ -37,6 +37,55 @@ def test_every_cell_stands_once():
 
 def test_accuracies_are_shares():
     assert all(0.3 < cell.last < 0.9 and 0.3 < cell.expected < 0.9 for cell in CELLS)
+
+
+def difference(pair: PublishedPair, figure: str) -> float:
+    return float(getattr(pair.method, figure) - getattr(pair.than, figure))
+
+
+@pytest.mark.parametrize("figure", ["last", "expected"])
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: f"{claim.method.labels.name} {claim.text}")
+def test_published_figures_are_as_claimed(claim: Claim, figure: str):
+    """By every source, after the last epoch and over the last ten."""
+    assert claim.pairs
+    assert all(claim.holds(difference(pair, figure)) for pair in claim.pairs)
+
+
+def test_every_published_setting_is_in_a_claim():
+    """Each source's CE, SLN and SLN-MO with the authors' sigma stands in order, on each of its sets of labels."""
+    ordered = {
+        (pair.method.source, pair.method.labels.name, pair.method.method) for claim in CLAIMS for pair in claim.pairs if not claim.bounds
+    }
+    assert ordered == {(cell.source, cell.labels.name, cell.method) for cell in CELLS if cell.method in ("SLN", "SLN-MO")}
+
+
+def test_a_claim_is_about_two_methods_of_one_source_on_the_same_labels():
+    for pair in [pair for claim in CLAIMS for pair in claim.pairs]:
+        assert (pair.method.source, pair.method.labels, pair.method.dataset) == (pair.than.source, pair.than.labels, pair.than.dataset)
+        assert pair.than.sigma in (0.0, pair.method.sigma)
+
+
+@pytest.mark.parametrize(
+    ("labels", "text", "paper", "re_sln"),
+    [
+        ("cifar10-sym0.4", "at least +1.5", 2.29, 2.28),
+        ("cifar10-asym0.4", "at least +1.5", 3.05, 2.95),
+        ("cifar10-openset0.4", "from -1.5 to +0.5", -0.69, None),
+        ("cifar10-openset0.4_custom", "from -1.5 to +0.5", None, -0.60),
+        ("cifar100-asym0.4", "at least +10", 13.31, 14.20),
+        ("cifar100-dependent0.4", "from -1.5 to +0.5", -0.10, 0.29),
+    ],
+)
+def test_what_label_correction_adds(labels: str, text: str, paper: float | None, re_sln: float | None):
+    (claim,) = [claim for claim in CLAIMS if claim.method.method == "SLN-MO-LC" and claim.method.labels == LABELS[labels]]
+    assert claim.text == f"SLN-MO-LC − SLN-MO {text}"
+    found = {pair.method.source: 100 * difference(pair, "last") for pair in claim.pairs}
+    assert found == pytest.approx({source: gain for source, gain in (("paper", paper), ("re-sln", re_sln)) if gain is not None})
+
+
+def test_nothing_is_claimed_of_label_correction_elsewhere():
+    assert sum(bool(claim.bounds) for claim in CLAIMS) == len(CORRECTION_GAINS)
+    assert "cifar10-asym0.4_custom" not in CORRECTION_GAINS
 
 
 @pytest.mark.real_data

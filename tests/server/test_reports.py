@@ -117,6 +117,49 @@ def test_a_comparison_as_csv_and_json(server: str, compared: str):
     assert len(comparisons) == len(rows) == 7
 
 
+def test_claims_between_methods_are_asked_of_the_same_runs_and_wait_for_others(server: str, compared: str):
+    claims = httpx.get(f"{server}/api/grids/{compared}/compare").raise_for_status().json()["claims"]
+    assert [(claim["claim"], claim["verdict"]) for claim in claims] == [
+        ("SLN > CE", "refused"),
+        ("SLN-MO > SLN", "holds"),
+        ("SLN-MO-LC − SLN-MO at least +1.5", "waiting"),
+    ]
+    assert claims[1]["ours"] == {"mean": pytest.approx(0.009), "standard_error": None, "n": 1, "n_than": 1, "is_paired": True}
+    assert claims[1]["published"] == [
+        {"source": "paper", "difference": pytest.approx(0.0471)},
+        {"source": "re-sln", "difference": pytest.approx(0.0499)},
+    ]
+    # It corrects from epoch 251 on, as the paper's program.
+    assert [found["source"] for found in claims[2]["published"]] == ["paper"]
+
+
+def test_a_terminal_shows_claims_below_the_figures(server: str, compared: str):
+    words = " ".join(run_cli(server, "compare", compared).stdout.split())
+    assert "Between methods data set noise must hold" in words
+    assert "SLN-MO > SLN +0.90 (1) paper +4.71, re-sln +4.99 holds" in words
+    assert "SLN > CE – – refused no run of CE that differs in nothing but method and seeds" in words
+    alone = run_cli(server, "compare", compared, "--claims").stdout
+    assert "holds" in alone
+    assert "tolerance" not in alone
+
+
+def test_claims_as_csv(server: str, compared: str):
+    rows = list(csv.DictReader(io.StringIO(run_cli(server, "compare", compared, "--claims", "--csv").stdout)))
+    assert [(row["method"], row["than"], row["verdict"]) for row in rows] == [
+        ("SLN", "CE", "refused"),
+        ("SLN-MO", "SLN", "holds"),
+        ("SLN-MO-LC", "SLN-MO", "waiting"),
+    ]
+    assert (float(rows[1]["difference"]), rows[1]["n"], rows[2]["difference"]) == (pytest.approx(0.009), "1", "")
+    assert (float(rows[2]["at_least"]), rows[2]["at_most"]) == (0.015, "")
+
+
+def test_a_terminal_says_where_there_is_nothing_to_hold(server: str):
+    base = {**RUN, "noise": {"name": "uniform", "rate": 0.1}}
+    grid_id = post(server, {"name": "unpublished", "base": base, "axes": {"seed": [0]}}, [{"test_accuracy": 0.8}], "e" * 64)
+    assert "nobody published two of these methods on these labels" in run_cli(server, "compare", grid_id).stdout
+
+
 def test_search_report_in_a_terminal(server: str, searched: str):
     words = " ".join(run_cli(server, "search-report", searched).stdout.split())
     # 0.8 * 0.6 + 0.2 * 0.4 / 9 = 0.4889; standard error of 0.48 on 5,000 examples: 0.71 points.
