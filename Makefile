@@ -6,17 +6,17 @@ STAMP := $(VENV)/.up-to-date
 FITS := import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3 python; do "$$python" -c '$(FITS)' 2>/dev/null && echo $$python && break; done)
 DEMO_ARGS ?=
-PYTEST_ARGS ?=
 
 # The tests' tensors are tiny: threads would only wait for each other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test check lock clean
+.PHONY: help setup demo test quick check lock clean
 
 help:
 	@echo "make setup   make $(VENV): uv and everything in requirements.lock"
 	@echo "make demo    a small grid, watched to its end (DEMO_ARGS=--exit: then stop)"
-	@echo "make test    make check, then every test (PYTEST_ARGS='-m \"not ray\"': the quick ones)"
+	@echo "make test    make check, then every test"
+	@echo "make quick   the tests without Ray and a browser, on all cores"
 	@echo "make check   ruff and mypy"
 	@echo "make lock    write requirements.lock anew from pyproject.toml"
 	@echo "make clean   remove $(VENV) and every cache"
@@ -41,8 +41,12 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: check
-	$(BIN)/pytest $(PYTEST_ARGS)
+# Ray and a browser want the machine to themselves.
+test: check quick
+	$(BIN)/pytest -m "ray or browser"
+
+quick: setup
+	$(BIN)/pytest -n auto --dist worksteal -m "not (ray or browser)"
 
 lock: setup
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header -o requirements.lock pyproject.toml

@@ -142,10 +142,11 @@ def bare_tune(trials: int, job: Job) -> None:
     ).fit()
 
 
-def ours(workers: int) -> Callable[[int, Job], None]:
-    """Noisegrid's trials of so many workers."""
+def ours(workers: int, runs_per_group: int = search.RUNS_PER_GROUP) -> Callable[[int, Job], None]:
+    """Noisegrid's trials of so many workers; a DDP group trains so many of them, one after the other."""
 
     def make(trials: int, job: Job) -> None:
+        search.RUNS_PER_GROUP = runs_per_group
         runs = [empty_run(workers, seed) for seed in range(trials)]
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         search.run_all(Work(grid_id=job.grid_id, resources=job.resources, runs=runs), job, nodes, lambda run_id, death: None)
@@ -175,7 +176,12 @@ def measure(variant: Callable[[int, Job], None], trials: int, sink: Sink, meter:
 
 def run_rounds(rounds: int, trials: dict[str, int], head_pid: int) -> list[dict[str, Any]]:
     """Every variant once a round; a row for each variant and each of wall and CPU time, per trial."""
-    variants = {"bare Tune": bare_tune, "1 worker": ours(1), "2 workers": ours(2)}
+    variants = {
+        "bare Tune": bare_tune,
+        "1 worker": ours(1),
+        "2 workers": ours(2),
+        "2 workers, a group for each run": ours(2, runs_per_group=1),
+    }
     sink, meter = Sink(), CpuMeter(head_pid)
     costs: dict[str, list[Cost]] = {name: [] for name in variants}
     for _ in range(rounds):
@@ -186,8 +192,8 @@ def run_rounds(rounds: int, trials: dict[str, int], head_pid: int) -> list[dict[
     return [*ratio_rows(walls, "bare Tune, wall", "seconds per trial"), *ratio_rows(cpus, "bare Tune, CPU", "seconds per trial")]
 
 
-def with_ray() -> int:
-    """This program again, with a Ray of its own: a token must be in the environment before Ray is imported. Gives the exit code."""
+def with_ray(program: str) -> int:
+    """The program again, with a Ray of its own: a token must be in the environment before Ray is imported. Gives the exit code."""
     # A short path: Ray's sockets lie in it.
     with tempfile.TemporaryDirectory(prefix="ng", ignore_cleanup_errors=True) as folder:
         head = start_head(Path(folder), CPUS)
@@ -198,9 +204,7 @@ def with_ray() -> int:
             HEAD_PID: str(head.pid),
         }
         try:
-            return subprocess.run(
-                [sys.executable, "-m", "benchmarks.empty_runs", *sys.argv[1:]], env=os.environ | ray_environment
-            ).returncode
+            return subprocess.run([sys.executable, "-m", program, *sys.argv[1:]], env=os.environ | ray_environment).returncode
         finally:
             stop_embedded(Path(folder))
 
@@ -211,9 +215,9 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="write the report there instead of printing it as JSON")
     arguments = parser.parse_args()
     if HEAD_PID not in os.environ:
-        return with_ray()
-    one, two, rounds = (16, 2, 1) if arguments.quick else (128, 4, 3)
-    trials = {"bare Tune": one, "1 worker": one, "2 workers": two}
+        return with_ray("benchmarks.empty_runs")
+    one, two, rounds = (16, 4, 1) if arguments.quick else (128, 8, 3)
+    trials = {"bare Tune": one, "1 worker": one, "2 workers": two, "2 workers, a group for each run": two}
     launch.connect(set_up=set_up_worker)
     rows = run_rounds(rounds, trials, int(os.environ[HEAD_PID]))
     print_report("What a run costs that trains nothing", rows, arguments.out, trials=trials, rounds=rounds, epochs=EPOCHS, ray_cpus=CPUS)

@@ -5,10 +5,33 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+
+class Apart:
+    """A contestant in a process of its own: what another one sets there, its threads or its memory, does not act on it."""
+
+    _figures: Iterator[float]
+
+    def __init__(self, make: Callable[..., Iterator[float]], *arguments: Any) -> None:
+        self._process = ProcessPoolExecutor(1, get_context("spawn"), self._begin, (make, *arguments))
+
+    def __call__(self) -> float:
+        """The next of its figures."""
+        return self._process.submit(self._next).result()
+
+    @classmethod
+    def _begin(cls, make: Callable[..., Iterator[float]], *arguments: Any) -> None:
+        cls._figures = make(*arguments)
+
+    @classmethod
+    def _next(cls) -> float:
+        return next(cls._figures)
 
 
 def interleaved(contestants: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

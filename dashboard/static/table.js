@@ -74,6 +74,7 @@ export class RunTable {
     const rows = page.runs.map((run) => this.#row(run));
     if (!rows.length) rows.push(element("tr", {}, element("td", { colspan: this.columns.length, class: "dim" }, "No run matches")));
     $("runs").tBodies[0].replaceChildren(...rows);
+    this.#markSort();
     this.#drawPager(page);
     $("csv").href = `/api/grids/${this.grid.grid_id}/runs?${query({ ...this.#filter(), format: "csv" })}`;
   }
@@ -107,10 +108,19 @@ export class RunTable {
   }
 
   #header(column) {
-    const order = this.sort === column.sort && column.sort ? "ascending" : this.sort === `-${column.sort}` ? "descending" : null;
     const inside = column.sort ? element("button", { type: "button", onclick: () => this.#sortBy(column) }, column.title) : column.title;
     const kind = `${column.numeric ? "num" : ""} ${column.extra}`;
-    return element("th", { scope: "col", class: kind, title: column.help, "aria-sort": order }, inside);
+    return element("th", { scope: "col", class: kind, title: column.help }, inside);
+  }
+
+  /** Says in the head how the rows in view are sorted. */
+  #markSort() {
+    this.columns.forEach(({ sort }, place) => {
+      const header = $("runs").tHead.lastElementChild.cells[place];
+      header.removeAttribute("aria-sort");
+      if (sort && this.sort === sort) header.ariaSort = "ascending";
+      if (sort && this.sort === `-${sort}`) header.ariaSort = "descending";
+    });
   }
 
   #sortBy({ sort }) {
@@ -118,7 +128,6 @@ export class RunTable {
     const first = /^(raw|ema)\./.test(sort) ? `-${sort}` : sort;
     const second = first === sort ? `-${sort}` : sort;
     this.sort = this.sort === first ? second : this.sort === second ? "" : first;
-    this.#drawHead();
     this.#reload();
   }
 

@@ -81,7 +81,7 @@ def test_the_summary_is_that_of_all_records_however_they_came(client: TestClient
 
 def test_the_summary_survives_a_change_that_is_rolled_back(client: TestClient, grid: dict, run_id: str, monkeypatch):
     send(client, grid, epoch(run_id, 1, test_accuracy=0.1))
-    monkeypatch.setattr("server.store._update_progress", lambda *_: 1 / 0)
+    monkeypatch.setattr("server.store._records._update_progress", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         send(client, grid, epoch(run_id, 2, test_accuracy=0.9))
     monkeypatch.undo()

@@ -1,9 +1,12 @@
-"""Small runs on real digits, and a reporter that keeps what it is told."""
+"""Small runs on real digits, a reporter that keeps what it is told, and two workers."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import distributed, multiprocessing
 
 from spec.records import RunFacts, RunState
 from spec.run import RunConfig
@@ -52,3 +55,17 @@ def record(run: RunConfig, folder: Path, world: World | None = None, stop_after:
     """Execute a run and give its last state and what it said, without the wall times."""
     reporter = KeepingReporter(stop_after)
     return execute(run, Folders(folder / "data", folder / "run"), reporter, world or World.alone(CPU)), reporter
+
+
+def on_two_workers(work: Callable[[World, Path], None], folder: Path) -> None:
+    """Have two processes of one group do the work; it is a module's function, so that they find it."""
+    multiprocessing.spawn(_be_worker, args=(work, folder), nprocs=2)
+
+
+def _be_worker(rank: int, work: Callable[[World, Path], None], folder: Path) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    work(World.distributed(CPU), folder)
+    distributed.destroy_process_group()
+    # An ordinary exit is an abort at times: on a busy machine gloo's threads outlive what they work on.
+    os._exit(0)

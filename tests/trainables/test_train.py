@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
 
 from spec.records import EXAMPLES, RunState
-from tests.trainables.runs import CPU, digits_run, record
+from tests.trainables.runs import CPU, digits_run, on_two_workers, record
 from trainables.checkpoint import Checkpoint
 from trainables.image_data.examples import load_splits
 from trainables.learner import build_learner
@@ -104,10 +104,7 @@ def test_batches_hold_every_example_once(examples: int, batch_size: int, workers
 LINEAR = {"model": {"name": "linear"}, "split": {"train_size": 195, "validation": 0.1, "test_size": 99}, **LABEL_CORRECTION}
 
 
-def _one_of_two(rank: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    world = World.distributed(CPU)
+def _one_of_two(world: World, folder: Path) -> None:
     _, linear = record(digits_run(**LINEAR, workers=2), folder / "linear", world)
     # Batch norm has statistics of its own on each worker.
     run = digits_run(**LABEL_CORRECTION, workers=2)
@@ -115,15 +112,14 @@ def _one_of_two(rank: int, folder: Path) -> None:
     stopped, before = record(run, folder / "broken", world, stop_after=3)
     _, after = record(run, folder / "broken", world)
     outcome = {"folder": str(folder), "labels": linear.facts.labels.model_dump(), "linear": linear.epochs, "unbroken": unbroken.epochs}
-    torch.save(outcome | {"stopped": str(stopped), "resumed": before.epochs | after.epochs}, folder / f"{rank}.pt")
-    distributed.destroy_process_group()
+    torch.save(outcome | {"stopped": str(stopped), "resumed": before.epochs | after.epochs}, folder / f"{world.rank}.pt")
 
 
 @pytest.fixture(scope="module")
 def two_workers(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two workers saw of the same runs."""
     folder = tmp_path_factory.mktemp("two workers")
-    multiprocessing.spawn(_one_of_two, args=(folder,), nprocs=2)
+    on_two_workers(_one_of_two, folder)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 

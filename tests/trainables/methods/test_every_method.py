@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from torch import Tensor, distributed, multiprocessing
+from torch import Tensor
 
 from spec.run import RunConfig
 from tests.trainables.image_data.trees import write_clothing1m
-from tests.trainables.runs import CPU, digits_run, record
+from tests.trainables.runs import digits_run, on_two_workers, record
 from trainables.methods._base import METHODS
 from trainables.world import World
 
@@ -94,26 +94,22 @@ BALANCED = {
 IMAGES = torch.arange(5 * 3 * 4 * 4.0).reshape(5, 3, 4, 4).to(memory_format=torch.channels_last)
 
 
-def _one_of_two(rank: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    world = World.distributed(CPU)
-    torch.save(world.join(world.share(IMAGES)), folder / f"joined{rank}.pt")
+def _one_of_two(world: World, folder: Path) -> None:
+    torch.save(world.join(world.share(IMAGES)), folder / f"joined{world.rank}.pt")
     for name in METHODS:
         _, reporter = record(run_of(name, **LINEAR, workers=2), folder / name, world)
-        if rank == 0:
+        if world.rank == 0:
             torch.save(reporter.epochs, folder / f"{name}.pt")
     _, reporter = record(digits_run(**BALANCED, workers=2), folder / "balanced", world)
-    if rank == 0:
+    if world.rank == 0:
         torch.save(reporter.epochs, folder / "balanced.pt")
-    distributed.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def of_two_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     write_clothing1m(folder / "balanced" / "data", [0, 0, 1, 0, 2, 1, 0, 1, 0, 1])
-    multiprocessing.spawn(_one_of_two, args=(folder,), nprocs=2)
+    on_two_workers(_one_of_two, folder)
     return folder
 
 
