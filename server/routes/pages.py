@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 import dashboard
 from dashboard.assets import Assets
-from dashboard.figures.groups import group_table, short_name
+from dashboard.figures.groups import EVERYTHING, group_table, short_name
 from dashboard.figures.run_curves import METRIC_COLORS, PANELS
 from dashboard.figures.style import METRIC_TITLES
 from server.state import StoreDep
@@ -110,11 +110,12 @@ def read_favicon() -> Response:
 
 
 def _run_title(run: RunView, store: Store) -> str:
-    """The run's place in its grid in words, with its seed."""
+    """The run's place in its grid in words, with its seed; the grid's name where it is the only run."""
     roles = {factor.path: factor.role for factor in store.factors(run.grid_id)}
     labels = group_table({cell.run_id: cell.factors for cell in store.cells(run.grid_id)}, roles).loc[run.run_id]
     replicate = [f"{short_name(path, roles)} = {value}" for path, value in run.factors.items() if roles.get(path) == "replicate"]
-    return ", ".join([str(labels["condition"]), str(labels["treatment"]), *replicate])
+    groups = [str(labels[role]) for role in ("condition", "treatment") if labels[role] != EVERYTHING]
+    return ", ".join([*groups, *replicate]) or store.grid_summary(run.grid_id).name
 
 
 def _missing(error: UnknownIdError) -> HTMLResponse:

@@ -148,6 +148,16 @@ def test_pages_answer(client: TestClient, finished: Sender):
         assert "script-src 'self';" in answer.headers["content-security-policy"]
 
 
+def test_a_runs_page_is_called_by_what_tells_the_run_from_others(client: TestClient, finished: Sender):
+    run_id = next(run_id for run_id, config in finished.configs.items() if config["seed"] == 1)
+    assert "<h1>noise rate = 0.2, σ = 0, seed = 1</h1>" in client.get(f"/runs/{run_id}").text
+    spec = grid_spec("seeds only", 18, [0.4], [0.5], [0, 1])
+    seeds = Sender(client, {**spec, "base": {**spec["base"], "noise": {"name": "symmetric", "rate": 0.4}}, "axes": {"seed": [0, 1]}})
+    assert "<h1>seed = 0</h1>" in client.get(f"/runs/{next(iter(seeds.configs))}").text
+    single = Sender(client, {**spec, "base": {**spec["base"], "noise": {"name": "symmetric", "rate": 0.3}}, "axes": {}})
+    assert "<h1>seeds only</h1>" in client.get(f"/runs/{next(iter(single.configs))}").text
+
+
 @pytest.mark.parametrize("path", ["/grids/none", "/runs/none"])
 def test_a_page_that_is_not_there_says_so_to_people(client: TestClient, path: str):
     answer = client.get(path)
