@@ -1,6 +1,6 @@
 """Seconds and CPU-seconds that a run costs which trains nothing: Noisegrid's trials against bare Ray Tune's.
 
-    python -m benchmarks.empty_runs [--quick] [--out empty_runs.json]
+    python -m benchmarks.empty_runs [--trials 512] [--quick] [--out empty_runs.json]
 
 Each variant runs the same number of trials of three epochs on a Ray of four CPUs. Variants are interleaved over the rounds, so that
 what else the machine does falls on all of them alike; the ratios are the result. CPU time is that of all processes of this Ray.
@@ -192,8 +192,8 @@ def run_rounds(rounds: int, trials: dict[str, int], head_pid: int) -> list[dict[
     return [*ratio_rows(walls, "bare Tune, wall", "seconds per trial"), *ratio_rows(cpus, "bare Tune, CPU", "seconds per trial")]
 
 
-def with_ray(program: str) -> int:
-    """The program again, with a Ray of its own: a token must be in the environment before Ray is imported. Gives the exit code."""
+def with_ray(program: str, arguments: list[str]) -> int:
+    """Run the program with a Ray of its own: a token must be in the environment before Ray is imported. Gives the exit code."""
     # A short path: Ray's sockets lie in it.
     with tempfile.TemporaryDirectory(prefix="ng", ignore_cleanup_errors=True) as folder:
         head = start_head(Path(folder), CPUS)
@@ -204,19 +204,24 @@ def with_ray(program: str) -> int:
             HEAD_PID: str(head.pid),
         }
         try:
-            return subprocess.run([sys.executable, "-m", program, *sys.argv[1:]], env=os.environ | ray_environment).returncode
+            return subprocess.run([sys.executable, "-m", program, *arguments], env=os.environ | ray_environment).returncode
         finally:
             stop_embedded(Path(folder))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=128, help="of bare Tune, and of one worker")
+    parser.add_argument("--trials-of-two", type=int, default=8, help="of two workers")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one round of few trials")
     parser.add_argument("--out", type=Path, help="write the report there instead of printing it as JSON")
     arguments = parser.parse_args()
     if HEAD_PID not in os.environ:
-        return with_ray("benchmarks.empty_runs")
-    one, two, rounds = (16, 4, 1) if arguments.quick else (128, 8, 3)
+        return with_ray("benchmarks.empty_runs", sys.argv[1:])
+    if arguments.quick:
+        arguments.trials, arguments.trials_of_two, arguments.rounds = 16, 4, 1
+    one, two, rounds = arguments.trials, arguments.trials_of_two, arguments.rounds
     trials = {"bare Tune": one, "1 worker": one, "2 workers": two, "2 workers, a group for each run": two}
     launch.connect(set_up=set_up_worker)
     rows = run_rounds(rounds, trials, int(os.environ[HEAD_PID]))

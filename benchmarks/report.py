@@ -5,12 +5,12 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 
 class Apart:
@@ -20,6 +20,14 @@ class Apart:
 
     def __init__(self, make: Callable[..., Iterator[float]], *arguments: Any) -> None:
         self._process = ProcessPoolExecutor(1, get_context("spawn"), self._begin, (make, *arguments))
+        # Started now, so that no figure holds its imports.
+        self._process.submit(int).result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.shutdown()
 
     def __call__(self) -> float:
         """The next of its figures."""
@@ -27,6 +35,8 @@ class Apart:
 
     @classmethod
     def _begin(cls, make: Callable[..., Iterator[float]], *arguments: Any) -> None:
+        # A spawned process would spawn loader processes, too, which no program does that a user starts.
+        set_start_method(None, force=True)
         cls._figures = make(*arguments)
 
     @classmethod
@@ -34,7 +44,7 @@ class Apart:
         return next(cls._figures)
 
 
-def interleaved(contestants: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def interleaved(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """Each contestant's figure in each round. Taking turns, they share whatever else the machine is doing."""
     figures: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):

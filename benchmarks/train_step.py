@@ -207,9 +207,10 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.quick:
         arguments.steps, arguments.rounds = 4, 2
-    contestants = {"plain DataLoader loop": Apart(plain_epochs, arguments), "trainables.train": Apart(our_epochs, arguments)}
-    interleaved(contestants, rounds=1)
-    figures = interleaved(contestants, arguments.rounds)
+    with Apart(plain_epochs, arguments) as plain, Apart(our_epochs, arguments) as ours:
+        contestants = {"plain DataLoader loop": plain, "trainables.train": ours}
+        interleaved(contestants, rounds=1)
+        figures = interleaved(contestants, arguments.rounds)
     rows = ratio_rows(figures, "plain DataLoader loop", "steps_per_second")
     torch.set_num_threads(arguments.threads)
     device = World.alone().device

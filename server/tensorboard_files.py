@@ -15,6 +15,7 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 from tensorboardX.summary import text
 
+from server.results import shown
 from spec.summary import MODELS, Metrics
 
 # Sub-folder and tag of a metric.
@@ -89,7 +90,7 @@ class EventFiles:
 
 def folder_name(run_id: str, factors: Mapping[str, Any]) -> str:
     """What sets the run apart, and its id, in characters that no file system or command line minds."""
-    parts = [f"{path}={value if isinstance(value, str | int | float) else json.dumps(value)}" for path, value in factors.items()]
+    parts = [f"{path}={shown(value)}" for path, value in factors.items()]
     words = re.sub(r"[^A-Za-z0-9._=+-]+", "_", ",".join(parts).replace(",", "-")).strip("_")[:MAX_NAME]
     return f"{words}-{run_id}" if words else run_id
 

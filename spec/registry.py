@@ -17,7 +17,8 @@ NEVER = 2**53
 class Params(BaseModel):
     """Parameters of a part, as a user writes them. The registry adds `name`, the part's own name."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # A default is brought to its field's type as a given value is: a run that is read back is the same run.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
     # Whether what the part does in an epoch depends on how many epochs there will be.
     looks_ahead: ClassVar[bool] = False

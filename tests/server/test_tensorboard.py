@@ -75,7 +75,8 @@ def test_the_configuration_is_there_as_text(tmp_path: Path):
     [
         ({}, "0123"),
         ({"noise.rate": 0.4, "method": "sln"}, "noise.rate=0.4-method=sln-0123"),
-        ({"dataset": {"name": "a b:c"}, "ema": None}, "dataset=_name_a_b_c_-ema=null-0123"),
+        ({"dataset": "a b:c", "ema": None}, "dataset=a_b_c-ema=none-0123"),
+        ({"method": {"name": "sln", "sigma": 0.5, "correct_from": None}}, "method=sln_sigma_0.5-0123"),
     ],
 )
 def test_folders_have_names_that_no_shell_minds(factors: dict[str, Any], expected: str):

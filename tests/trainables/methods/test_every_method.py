@@ -1,5 +1,6 @@
 """Rules that every method keeps, on real digits: finite numbers, the same after a break, the same on two workers."""
 
+import json
 import math
 import re
 from pathlib import Path
@@ -103,6 +104,12 @@ def _one_of_two(world: World, folder: Path) -> None:
     _, reporter = record(digits_run(**BALANCED, workers=2), folder / "balanced", world)
     if world.rank == 0:
         torch.save(reporter.epochs, folder / "balanced.pt")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_run_that_is_read_back_is_the_same_run(name: str):
+    run = run_of(name)
+    assert digits_run(**json.loads(json.dumps(run.resolved()))).run_id == run.run_id
 
 
 @pytest.fixture(scope="module")
