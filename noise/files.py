@@ -9,6 +9,7 @@ Shapes: N examples.
 import io
 import json
 import os
+from collections.abc import Callable
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -151,16 +152,35 @@ def file_bytes(content: LabelFile) -> bytes:
 
 
 def csv_bytes(content: LabelFile) -> bytes:
-    """The columns `label,label_noisy` of Chen et al. 2021, row i for training image i."""
+    """The columns `label,label_noisy` of Chen et al. 2021, row i for training image i.
+
+    Raises:
+        ValueError: the file replaces images, which these columns have no place for.
+    """
+    _check_only_labels(content, "CSV")
     rows = "".join(f"{label},{noisy}\n" for label, noisy in zip(content.clean, content.noisy, strict=True))
     return f"label,label_noisy\n{rows}".encode()
 
 
 def npy_bytes(content: LabelFile) -> bytes:
-    """An `.npy` file of an int64 array (N, 2) of clean and noisy labels."""
+    """An `.npy` file of an int64 array (N, 2) of clean and noisy labels.
+
+    Raises:
+        ValueError: the file replaces images, which the array has no place for.
+    """
+    _check_only_labels(content, "an array")
     buffer = io.BytesIO()
     np.save(buffer, np.array([content.clean, content.noisy], dtype=np.int64).T, allow_pickle=False)
     return buffer.getvalue()
+
+
+# By the end of a file's name, what writes it.
+WRITERS: dict[str, Callable[[LabelFile], bytes]] = {".json": file_bytes, ".csv": csv_bytes, ".npy": npy_bytes}
+
+
+def _check_only_labels(content: LabelFile, form: str) -> None:
+    if content.replaced is not None:
+        raise ValueError(f"{content.card.num_replaced} images are replaced, which {form} has no place for: take the .json")
 
 
 def write_whole(file: Path, content: bytes) -> None:

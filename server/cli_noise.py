@@ -60,17 +60,16 @@ def make(
 ) -> None:
     """Corrupt a data set's labels as a run with this noise and label seed would, and write them with where they come from."""
     from noise._base import NOISES
-    from noise.files import LabelFile, Provenance
-    from noise.labels import corrupt
     from trainables.grid_files import read_part
+    from trainables.image_data._base import DATASETS
+    from trainables.image_data.label_files import draw_labels
 
+    with inputs_from("--noise"):
+        params = read_part(noise, NOISES)
+    with inputs_from("--dataset"):
+        named = read_part(dataset, DATASETS)
     with _in_a_line():
-        with inputs_from("--noise"):
-            params = read_part(noise, NOISES)
-        named, clean = _data_set(dataset, data)
-        labels = corrupt(clean, params, seed)
-        provenance = Provenance(dataset=_values(named), noise=_values(params), label_seed=seed)
-        _write(out, LabelFile.of(labels, provenance), force)
+        _write(out, draw_labels(named, params, seed, data.expanduser().absolute()), force)
 
 
 @command(
@@ -144,16 +143,13 @@ def export(
     force: Force = False,
 ) -> None:
     """Write a label file's labels for other programs, in the order of the data set."""
-    from noise.files import csv_bytes, npy_bytes
+    from noise.files import WRITERS
 
-    writers = {".csv": csv_bytes, ".npy": npy_bytes}
-    if out.suffix not in writers:
+    if out.suffix not in WRITERS:
         raise failure(f"labels are exported as .csv or .npy, got {out.name!r}")
     with _in_a_line():
         content = _read(file, dataset, column, clean_column, data)
-        if content.replaced is not None:
-            raise ValueError(f"{file} replaces {content.card.num_replaced} images, which {out.suffix} has no place for: pass the .json on")
-        _write_bytes(out, writers[out.suffix](content), force)
+        _write_bytes(out, WRITERS[out.suffix](content), force)
     console.print(f"wrote {out}: {content.card.num_examples:,} labels", soft_wrap=True)
 
 
@@ -205,6 +201,23 @@ def ledger(server: Server = DEFAULT_SERVER) -> None:
         facts = (entry.dataset["name"], noise, entry.label_seed, rate, corrupt, entry.num_runs, entry.num_grids)
         table.add_row(entry.noisy_hash[:16], *map(str, facts))
     console.print(table if entries else "no labels yet: a run's are noted when it starts")
+
+
+@command(noise_app, group="noise ", example="fetch 3c5a5405 --out labels.json\nfetch 3c5a5405 --out labels.csv --server http://lab:8642")
+def fetch(
+    labels: Annotated[str, typer.Argument(metavar="HASH", help="the labels' hash or its beginning, as `noise ledger` and a run show it")],
+    out: Annotated[Path, typer.Option("--out", "-o", help=".json (carries its own checks), .csv or .npy to write")],
+    server: Server = DEFAULT_SERVER,
+    force: Force = False,
+) -> None:
+    """Get the labels that runs of the service were given, drawn again from what made them and checked by their hash."""
+    formats = [".json", ".csv", ".npy"]
+    if out.suffix not in formats:
+        raise failure(f"labels are written as {', '.join(formats)}, got {out.name!r}")
+    with connected(server) as client, _in_a_line():
+        noisy_hash = client.find_labels(labels)
+        _write_bytes(out, client.label_file(noisy_hash, out.suffix[1:]), force)
+    console.print(f"wrote {out}: {noisy_hash}", soft_wrap=True)
 
 
 @contextmanager

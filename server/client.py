@@ -104,13 +104,7 @@ class Client:
         Raises:
             ServiceError: there is none, or several.
         """
-        found = [grid for grid in self.grids() if grid.grid_id.startswith(prefix)]
-        if not found:
-            raise ServiceError(f"no grid {prefix!r} on {self.server}: `noisegrid list` shows those that there are", status=404)
-        if len(found) > 1:
-            ids = ", ".join(f"{grid.grid_id} ({grid.name})" for grid in found[:5])
-            raise ServiceError(f"{prefix!r} may be any of {len(found)} grids, {ids}: give more digits")
-        return found[0].grid_id
+        return self._only("grid", prefix, {grid.grid_id: grid.name for grid in self.grids()}, listed_by="noisegrid list")
 
     def runs(self, grid_id: str, **filters: Any) -> Iterator[RunSummary]:
         """A grid's runs; `state`, `where` and `sort` as in docs/rest.md."""
@@ -161,6 +155,19 @@ class Client:
             yield from page.labels
             offset, total = offset + max(1, len(page.labels)), page.total
 
+    def find_labels(self, prefix: str) -> str:
+        """The hash of the one label vector whose hash starts so.
+
+        Raises:
+            ServiceError: there is none, or several.
+        """
+        entries = {entry.noisy_hash: entry.noise["name"] for entry in self.labels()}
+        return self._only("label vector", prefix, entries, listed_by="noisegrid noise ledger")
+
+    def label_file(self, noisy_hash: str, format: str) -> bytes:
+        """A label vector as `json` (our own file), `csv` or `npy`."""
+        return self._request("GET", f"/api/labels/{noisy_hash}/file", params={"format": format}).content
+
     def figure(self, grid_id: str, kind: str, **options: str | None) -> dict[str, Any]:
         """A Plotly figure as JSON values; `metric` and `selection` as in docs/rest.md."""
         given = {name: value for name, value in options.items() if value is not None}
@@ -176,6 +183,16 @@ class Client:
         """A grid's table of results as text, `csv` or `markdown`."""
         params = {"format": format} | ({} if selection is None else {"selection": selection})
         return self._request("GET", f"/api/grids/{grid_id}/table", params=params).text
+
+    def _only(self, what: str, prefix: str, names: dict[str, str], listed_by: str) -> str:
+        """The one id among the names' that starts so."""
+        found = {id_: name for id_, name in names.items() if id_.startswith(prefix)}
+        if not found:
+            raise ServiceError(f"no {what} {prefix!r} on {self.server}: `{listed_by}` shows those that there are", status=404)
+        if len(found) > 1:
+            ids = ", ".join(f"{id_} ({name})" for id_, name in list(found.items())[:5])
+            raise ServiceError(f"{prefix!r} may be any of {len(found)} {what}s, {ids}: give more digits")
+        return next(iter(found))
 
     def _view(self, view: type[View], method: str, path: str, **request: Any) -> View:
         return view.model_validate(self._request(method, path, **request).json())

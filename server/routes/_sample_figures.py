@@ -11,10 +11,10 @@ from plotly.graph_objects import Figure
 
 from dashboard.figures.samples import sample_figure, sample_table
 from dashboard.figures.style import empty_figure
+from server.routes._reading import read_lightly
 from server.state import State
 from server.views import RunView
 from spec.identity import content_hash
-from spec.registry import NamedParams
 from spec.run import RunConfig
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 TITLE = "Training images"
 MAX_CACHED = 32
 LINE_CHARACTERS = 80
-# The service neither downloads a data set nor reads all of its files because somebody looks at a page.
-READ_LIGHTLY = {"download": False, "cache": "stream"}
 
 
 class SampleCache:
@@ -43,7 +41,7 @@ class SampleCache:
         key = content_hash({"dataset": config["dataset"], "noise": config["noise"], "label_seed": run.seeds.label})
         with self._lock:
             if key not in self._entries:
-                self._entries[key] = draw_samples(run.model_copy(update={"dataset": _read_lightly(run.dataset)}), root)
+                self._entries[key] = draw_samples(run.model_copy(update={"dataset": read_lightly(run.dataset)}), root)
             self._entries.move_to_end(key)
             while len(self._entries) > MAX_CACHED:
                 self._entries.popitem(last=False)
@@ -61,11 +59,6 @@ def run_samples_figure(run: RunView, state: State, cache: SampleCache, columns: 
     if run.labels is not None and run.labels.noisy_hash != samples.card.noisy_hash:
         return empty_figure(TITLE, _folded("The data that the service can read gives other labels than the run was given."))
     return sample_figure(sample_table(map(asdict, samples.samples), samples.card), samples.card, columns)
-
-
-def _read_lightly(dataset: NamedParams) -> NamedParams:
-    changes = {name: value for name, value in READ_LIGHTLY.items() if name in type(dataset).model_fields}
-    return dataset.model_copy(update=changes)
 
 
 def _folded(text: str) -> str:

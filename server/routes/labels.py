@@ -1,15 +1,19 @@
-"""Labels: the ledger of label vectors that runs were given."""
+"""Labels: the ledger of label vectors that runs were given, and the labels themselves."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, HTTPException, Path, Query, Response
 
-from server.state import StoreDep
+from server.routes._reading import read_lightly
+from server.state import State, StateDep, StoreDep
 from server.views import ErrorView, LabelPage, LabelView
+from spec.registry import NamedParams
 
 router = APIRouter(prefix="/api/labels", tags=["labels"])
 
 NoisyHash = Annotated[str, Path(description="`noisy_hash` of a run's labels")]
+MEDIA_TYPES = {"json": "application/json", "csv": "text/csv", "npy": "application/octet-stream"}
+NO_SUCH_LABELS = {"model": ErrorView, "description": "no run was given such labels"}
 
 
 @router.get("")
@@ -18,7 +22,45 @@ def list_labels(store: StoreDep, offset: Annotated[int, Query(ge=0)] = 0, limit:
     return store.label_page(offset, limit)
 
 
-@router.get("/{noisy_hash}", responses={404: {"model": ErrorView, "description": "no run was given such labels"}})
+@router.get("/{noisy_hash}", responses={404: NO_SUCH_LABELS})
 def read_labels(noisy_hash: NoisyHash, store: StoreDep) -> LabelView:
     """A label vector: its generator and seed, realised rate overall and per class, counts, and the grids that used it."""
     return store.labels(noisy_hash)
+
+
+@router.get(
+    "/{noisy_hash}/file",
+    response_class=Response,
+    responses={
+        200: {"content": {media_type: {} for media_type in MEDIA_TYPES.values()}},
+        404: NO_SUCH_LABELS,
+        409: {"model": ErrorView, "description": "the service cannot draw these labels again, and why"},
+    },
+)
+def read_label_file(noisy_hash: NoisyHash, state: StateDep, format: Literal["json", "csv", "npy"] = "json") -> Response:
+    """The labels, drawn again from what made them and checked by their hash: a label file that carries its own checks, or as CSV
+    (columns `label,label_noisy`) or a NumPy array (N x 2) for other programs."""
+    labels = state.store.labels(noisy_hash)
+    try:
+        content = _drawn_again(labels, format, state)
+    except (OSError, ValueError) as error:
+        raise HTTPException(409, f"the service cannot draw these labels again: {error}") from None
+    headers = {"Content-Disposition": f'attachment; filename="labels-{noisy_hash[:12]}.{format}"'}
+    return Response(content, media_type=MEDIA_TYPES[format], headers=headers)
+
+
+def _drawn_again(labels: LabelView, format: str, state: State) -> bytes:
+    # These import torch, which takes seconds: not before somebody asks.
+    from noise._base import NOISES
+    from noise.files import WRITERS
+    from trainables.image_data._base import DATASETS
+    from trainables.image_data.label_files import draw_labels
+
+    origin, root = labels.origins[0], state.settings.dataset_root
+    assert root is not None
+    dataset: NamedParams = DATASETS.params(origin.dataset["name"]).model_validate(origin.dataset)
+    noise: NamedParams = NOISES.params(origin.noise["name"]).model_validate(origin.noise)
+    file = draw_labels(read_lightly(dataset), noise, origin.label_seed, root)
+    if file.card.noisy_hash != labels.noisy_hash:
+        raise ValueError("the data that it can read gives others")
+    return WRITERS[f".{format}"](file)

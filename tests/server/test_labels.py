@@ -1,15 +1,24 @@
 """The ledger of label vectors, through HTTP, on the pages and on the command line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner, Result
 
-from server import cli_noise
+from noise._base import NOISES
+from noise.files import LabelFile, csv_bytes, file_bytes, npy_bytes, read_label_file
+from server import cli, cli_noise
+from server.app import create_app
 from server.client import Client
+from server.settings import Settings
 from tests.server.parts import grid_spec, started
+from tests.server.served import serving
 from tests.server.world import run_ids, send
+from trainables.image_data._base import DATASETS
+from trainables.image_data.label_files import draw_labels
 
 Post = Callable[..., dict[str, Any]]
 
@@ -131,3 +140,53 @@ def test_the_command_line_lists_the_ledger(client: TestClient, ledger: dict[str,
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:5] == ["aa", "digits", "symmetric,", "0.4", "0"]
     assert len(lines) == 3
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, ["noise", *arguments], env={"COLUMNS": "200"})
+
+
+DIGITS = {
+    "dataset": "digits",
+    "noise": {"name": "pair", "rate": 0.3},
+    "model": "small_cnn",
+    "optimizer": {"name": "sgd", "lr": 0.02},
+    "epochs": 2,
+}
+
+
+@pytest.fixture
+def digits_labels(tmp_path: Path) -> Iterator[tuple[Client, LabelFile]]:
+    """A real service where a run was given pairwise wrong labels of digits, and these labels."""
+    file = draw_labels(DATASETS.params("digits")(), NOISES.params("pair")(rate=0.3), 5, Path())
+    with serving(create_app(Settings(data_dir=tmp_path))) as address, Client(address) as client:
+        grid = client.create_foreign_grid({"name": "g", "base": DIGITS, "axes": {"seed": [5]}})
+        (run,) = client.runs(grid.grid_id)
+        message = started(run.run_id)
+        client.add_records(grid, [{**message, "labels": file.card.model_dump(mode="json")}])
+        yield client, file
+
+
+def test_the_labels_of_a_run_can_be_had_as_a_file(digits_labels: tuple[Client, LabelFile]):
+    client, file = digits_labels
+    assert client.label_file(file.card.noisy_hash, "json") == file_bytes(file)
+    assert client.label_file(file.card.noisy_hash, "csv") == csv_bytes(file)
+    assert client.label_file(file.card.noisy_hash, "npy") == npy_bytes(file)
+
+
+def test_the_command_line_fetches_labels_by_the_beginning_of_their_hash(digits_labels: tuple[Client, LabelFile], tmp_path: Path):
+    client, file = digits_labels
+    out = tmp_path / "labels.json"
+    assert invoke("fetch", file.card.noisy_hash[:8], "--out", str(out), "--server", client.server).exit_code == 0
+    assert read_label_file(out) == file
+    missing = invoke("fetch", "xyz", "--out", str(tmp_path / "x.json"), "--server", client.server)
+    assert (missing.exit_code, "noisegrid noise ledger" in missing.stderr) == (1, True)
+    wrong = invoke("fetch", "xyz", "--out", str(tmp_path / "x.txt"), "--server", client.server)
+    assert (wrong.exit_code, "'x.txt'" in wrong.stderr) == (1, True)
+
+
+def test_labels_that_the_data_does_not_give_are_not_handed_out(client: TestClient, ledger: dict[str, dict[str, Any]]):
+    answer = client.get("/api/labels/aa/file")
+    assert (answer.status_code, "the service cannot draw these labels again" in answer.json()["error"]) == (409, True)
+    assert client.get("/api/labels/nope/file").status_code == 404
+    assert client.get("/api/labels/aa/file", params={"format": "xls"}).status_code == 422
