@@ -106,7 +106,7 @@ def _one_of_two(world: World, folder: Path) -> None:
         torch.save(reporter.epochs, folder / "balanced.pt")
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", list(METHODS))
 def test_a_run_that_is_read_back_is_the_same_run(name: str):
     run = run_of(name)
     assert digits_run(**json.loads(json.dumps(run.resolved()))).run_id == run.run_id
