@@ -220,7 +220,7 @@ def main() -> int:
     if HEAD_PID not in os.environ:
         return with_ray("benchmarks.empty_runs", sys.argv[1:])
     if arguments.quick:
-        arguments.trials, arguments.trials_of_two, arguments.rounds = 16, 4, 1
+        arguments.trials, arguments.trials_of_two, arguments.rounds = 16, 2, 1
     one, two, rounds = arguments.trials, arguments.trials_of_two, arguments.rounds
     trials = {"bare Tune": one, "1 worker": one, "2 workers": two, "2 workers, a group for each run": two}
     launch.connect(set_up=set_up_worker)
