@@ -1,13 +1,17 @@
 """Labels: the ledger of label vectors that runs were given, and the labels themselves."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
 
 from server.routes._reading import read_lightly
 from server.state import State, StateDep, StoreDep
 from server.views import ErrorView, LabelPage, LabelView
+from spec.problems import InvalidInputError, Problem
 from spec.registry import NamedParams
+
+if TYPE_CHECKING:
+    from noise.files import LabelFile
 
 router = APIRouter(prefix="/api/labels", tags=["labels"])
 
@@ -34,6 +38,7 @@ def read_labels(noisy_hash: NoisyHash, store: StoreDep) -> LabelView:
     responses={
         200: {"content": {media_type: {} for media_type in MEDIA_TYPES.values()}},
         404: NO_SUCH_LABELS,
+        422: {"model": ErrorView, "description": "the format has no place for replaced images"},
         409: {"model": ErrorView, "description": "the service cannot draw these labels again, and why"},
     },
 )
@@ -42,17 +47,17 @@ def read_label_file(noisy_hash: NoisyHash, state: StateDep, format: Literal["jso
     (columns `label,label_noisy`) or a NumPy array (N x 2) for other programs."""
     labels = state.store.labels(noisy_hash)
     try:
-        content = _drawn_again(labels, format, state)
+        file = _drawn_again(labels, state)
     except (OSError, ValueError) as error:
         raise HTTPException(409, f"the service cannot draw these labels again: {error}") from None
+    content = written(file, format)
     headers = {"Content-Disposition": f'attachment; filename="labels-{noisy_hash[:12]}.{format}"'}
     return Response(content, media_type=MEDIA_TYPES[format], headers=headers)
 
 
-def _drawn_again(labels: LabelView, format: str, state: State) -> bytes:
+def _drawn_again(labels: LabelView, state: State) -> "LabelFile":
     # These import torch, which takes seconds: not before somebody asks.
     from noise._base import NOISES
-    from noise.files import WRITERS
     from trainables.image_data._base import DATASETS
     from trainables.image_data.label_files import draw_labels
 
@@ -63,4 +68,18 @@ def _drawn_again(labels: LabelView, format: str, state: State) -> bytes:
     file = draw_labels(read_lightly(dataset), noise, origin.label_seed, root)
     if file.card.noisy_hash != labels.noisy_hash:
         raise ValueError("the data that it can read gives others")
-    return WRITERS[f".{format}"](file)
+    return file
+
+
+def written(file: "LabelFile", format: str) -> bytes:
+    """The file in one of the formats.
+
+    Raises:
+        InvalidInputError: the format has no place for replaced images.
+    """
+    from noise.files import WRITERS
+
+    try:
+        return WRITERS[f".{format}"](file)
+    except ValueError as error:
+        raise InvalidInputError([Problem(path="format", given=format, message=str(error))]) from None

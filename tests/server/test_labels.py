@@ -9,11 +9,13 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
 from noise._base import NOISES
-from noise.files import LabelFile, csv_bytes, file_bytes, npy_bytes, read_label_file
+from noise.files import LabelFile, csv_bytes, file_bytes, npy_bytes, parse, read_label_file
 from server import cli, cli_noise
 from server.app import create_app
 from server.client import Client
+from server.routes.labels import written
 from server.settings import Settings
+from spec.problems import InvalidInputError
 from tests.server.parts import grid_spec, started
 from tests.server.served import serving
 from tests.server.world import run_ids, send
@@ -172,6 +174,15 @@ def test_the_labels_of_a_run_can_be_had_as_a_file(digits_labels: tuple[Client, L
     assert client.label_file(file.card.noisy_hash, "json") == file_bytes(file)
     assert client.label_file(file.card.noisy_hash, "csv") == csv_bytes(file)
     assert client.label_file(file.card.noisy_hash, "npy") == npy_bytes(file)
+
+
+@pytest.mark.parametrize("format", ["csv", "npy"])
+def test_formats_without_a_place_for_replaced_images_are_refused(format: str):
+    params = DATASETS.params("digits")()
+    file = draw_labels(params, NOISES.params("openset")(rate=0.3, source="digits"), 5, Path())
+    assert parse(written(file, "json"), Path("f.json")) == file
+    with pytest.raises(InvalidInputError, match=r"431 images are replaced.*take the \.json"):
+        written(file, format)
 
 
 def test_the_command_line_fetches_labels_by_the_beginning_of_their_hash(digits_labels: tuple[Client, LabelFile], tmp_path: Path):
