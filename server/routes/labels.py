@@ -1,5 +1,6 @@
 """Labels: the ledger of label vectors that runs were given, and the labels themselves."""
 
+from threading import Lock
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Response
@@ -17,6 +18,8 @@ router = APIRouter(prefix="/api/labels", tags=["labels"])
 
 NoisyHash = Annotated[str, Path(description="`noisy_hash` of a run's labels")]
 MEDIA_TYPES = {"json": "application/json", "csv": "text/csv", "npy": "application/octet-stream"}
+# One request at a time reads a data set: it may be large.
+READING = Lock()
 NO_SUCH_LABELS = {"model": ErrorView, "description": "no run was given such labels"}
 
 
@@ -47,7 +50,8 @@ def read_label_file(noisy_hash: NoisyHash, state: StateDep, format: Literal["jso
     (columns `label,label_noisy`) or a NumPy array (N x 2) for other programs."""
     labels = state.store.labels(noisy_hash)
     try:
-        file = _drawn_again(labels, state)
+        with READING:
+            file = _drawn_again(labels, state)
     except (OSError, ValueError) as error:
         raise HTTPException(409, f"the service cannot draw these labels again: {error}") from None
     content = written(file, format)
