@@ -1,7 +1,7 @@
 """State: what a running service holds, and how routes get at it."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 
@@ -12,6 +12,8 @@ from server.settings import Settings
 from server.store import Store
 from server.tokens import Tokens
 from spec.run import RunConfig
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,12 @@ class State:
     run_type: type[RunConfig]
     notifier: Notifier
     version: str
+    kept: dict[type, Any] = field(default_factory=dict)
+
+    def only(self, kind: type[Kept]) -> Kept:
+        """The service's one object of a class, such as a cache; made when it is first asked for."""
+        kept: Kept = self.kept.setdefault(kind, kind())
+        return kept
 
 
 # Asynchronous, because FastAPI would send a plain function to a thread, for every request.

@@ -44,9 +44,9 @@ router = APIRouter(prefix="/api", tags=["figures"])
 
 
 @router.get("/grids/{grid_id}/curves", response_model=Curves)
-def read_curves(grid_id: str, request: Request, store: StoreDep, metric: str = "test_accuracy") -> Response:
+def read_curves(grid_id: str, request: Request, state: StateDep, metric: str = "test_accuracy") -> Response:
     """Mean and one sample standard deviation over replicates, per condition and treatment."""
-    return _json(request, _cache(request).curves(store, grid_id, metric).body)
+    return _json(request, state.only(CurveCache).curves(state.store, grid_id, metric).body)
 
 
 @router.get("/grids/{grid_id}/warnings")
@@ -68,7 +68,7 @@ def read_grid_figure(
     """A Plotly figure as JSON. All but `curves` are of finished runs; `probabilities` and `dissection` of one run of each treatment."""
     store = state.store
     if kind == "curves":
-        return _figure(request, curve_figure(_cache(request).curves(store, grid_id, metric).table, metric))
+        return _figure(request, curve_figure(state.only(CurveCache).curves(store, grid_id, metric).table, metric))
     if kind == "table":
         table = _result_table(store, grid_id)
         return _figure(request, result_figure(table, selection, _notes(table, selection, store, grid_id)))
@@ -101,7 +101,7 @@ def read_run_figure(run_id: str, kind: RunFigure, request: Request, state: State
         return _figure(request, run_curve_figure(run_curve_table(records.epochs, records.metrics)))
     run = store.run(run_id)
     if kind == "samples":
-        return _figure(request, run_samples_figure(run, state, _sample_cache(request), columns))
+        return _figure(request, run_samples_figure(run, state, state.only(SampleCache), columns))
     if kind != "noise":
         return _figure(request, run_example_figure(kind, run, state.settings, columns))
     if run.labels is None:
@@ -128,22 +128,6 @@ def _sigma_figure(store: Store, grid_id: str, selection: Selection) -> Figure:
     factors = {cell.run_id: cell.factors for cell in store.cells(grid_id)}
     table = sigma_table(_finished(store, grid_id), methods, factors, _roles(store, grid_id), selection)
     return sigma_figure(table, selection)
-
-
-def _cache(request: Request) -> CurveCache:
-    state = request.app.state
-    if not hasattr(state, "curve_cache"):
-        state.curve_cache = CurveCache()
-    cache: CurveCache = state.curve_cache
-    return cache
-
-
-def _sample_cache(request: Request) -> SampleCache:
-    state = request.app.state
-    if not hasattr(state, "sample_cache"):
-        state.sample_cache = SampleCache()
-    cache: SampleCache = state.sample_cache
-    return cache
 
 
 def _model(metric: str) -> str:
