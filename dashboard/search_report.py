@@ -99,7 +99,7 @@ def _outcome(condition: str, runs: list[SearchRun], prefix: str) -> SearchOutcom
         model=prefix.rstrip("_") or "raw",
         validation_labels=runs[0].validation_labels,
         candidates=candidates,
-        notes=_clean_validation(runs) + _unfinished(candidates),
+        notes=_clean_validation(runs) + _unfinished(runs, sum(c.n for c in candidates)),
     )
     validation = {c.treatment: c.validation for c in candidates if c.validation is not None}
     test = {c.treatment: c.test for c in candidates if c.test is not None}
@@ -142,9 +142,12 @@ def _clean_validation(runs: list[SearchRun]) -> list[str]:
     return ["chosen on clean validation labels, which nobody has who has noisy ones alone"] if is_clean else []
 
 
-def _unfinished(candidates: list[Candidate]) -> list[str]:
-    num_runs, finished = sum(c.num_runs for c in candidates), sum(c.n for c in candidates)
-    return [] if finished == num_runs else [f"{finished} of {num_runs} runs are finished"]
+def _unfinished(runs: list[SearchRun], finished: int) -> list[str]:
+    stopped = sum(run.state is RunState.STOPPED for run in runs)
+    notes = [f"{finished} of {len(runs)} runs are finished"] if finished + stopped < len(runs) else []
+    if stopped:
+        notes.append(f"{stopped} of {len(runs)} runs were stopped early and do not count: one of them may have ended best")
+    return notes
 
 
 def _narrow_lead(validation: Mapping[str, float], errors: Mapping[str, float], chosen: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The command line. Each command imports what it needs when it runs, so that `train` needs neither Ray nor the service."""
 
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -167,9 +168,18 @@ def runs(
     for run in found:
         table.add_row(*_run_row(run, factors))
     console.print(table)
+    for (state, error), run_ids in _by_error(found).items():
+        others = f" and {len(run_ids) - 1} more" if len(run_ids) > 1 else ""
+        console.print(f"{run_ids[0]}{others} {state}: {error}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _by_error(found: Iterable["RunSummary"]) -> dict[tuple[str, str], list[str]]:
+    """Runs by how they ended, where they ended with an error: often all of a grid have the same."""
+    runs_by_error: dict[tuple[str, str], list[str]] = {}
     for run in found:
         if run.error:
-            console.print(f"{run.run_id} {run.state}: {run.error}", markup=False, highlight=False, soft_wrap=True)
+            runs_by_error.setdefault((run.state, run.error), []).append(run.run_id)
+    return runs_by_error
 
 
 @command(app, example="cancel 3f2a\ncancel 0c9d8e7f6a5b4c3d")

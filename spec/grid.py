@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from spec.forks import Fork, plan_forks
 from spec.identity import content_hash
@@ -48,8 +48,16 @@ class Resources(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     cpus_per_worker: int = Field(1, ge=1, description="CPU cores, and threads, of each worker")
-    gpus_per_worker: float = Field(0, ge=0, description="GPUs of each worker; a fraction shares one between runs")
+    gpus_per_worker: float = Field(0, description="0, 1, or the share of a GPU that each worker has, so that runs share one")
     max_concurrent: int | None = Field(None, ge=1, description="runs at once; as many as fit if not given")
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _a_worker_trains_on_one_gpu(cls, gpus: float) -> float:
+        # Ray counts ten-thousandths of a GPU.
+        if gpus and not 0.0001 <= gpus <= 1:
+            raise ValueError(f"must be 0, 1 or a share of one such as 0.25, got {gpus:g}: a worker trains on one GPU, workers on several")
+        return gpus
 
 
 class EarlyStopping(BaseModel):

@@ -110,9 +110,9 @@ def run_one(config: dict[str, Any], job: Job) -> dict[str, str]:
 
     [item] = items_of(config)
     torch.set_num_threads(job.resources.cpus_per_worker)
-    world = World.alone(_device(job.resources))
     with job.reporter(item) as reporter:
         try:
+            world = World.alone(_device(job.resources))
             state = execute(_bound(item), job.folders(item.run_id), TuneReporter(reporter), world, item.fork.shared)
         except Exception as error:
             reporter.finished(RunState.FAILED, describe(error), log_tail())
@@ -167,7 +167,7 @@ def _trainer(items: list[WorkItem], job: Job) -> Any:
     return TorchTrainer(
         run_worker,
         train_loop_config={"runs": [item.model_dump_json() for item in items], "job": job},
-        torch_config=TorchConfig(backend="nccl" if resources.gpus_per_worker else "gloo"),
+        torch_config=TorchConfig(backend=backend(resources)),
         scaling_config=ScalingConfig(
             num_workers=items[0].config["workers"],
             use_gpu=resources.gpus_per_worker > 0,
@@ -235,6 +235,11 @@ def per_worker(resources: Resources) -> dict[str, float]:
     return {"CPU": resources.cpus_per_worker} | ({"GPU": resources.gpus_per_worker} if resources.gpus_per_worker else {})
 
 
+def backend(resources: Resources) -> str:
+    """What a DDP group talks through. NCCL refuses two workers on one GPU, which workers with a share of one may be; gloo takes them."""
+    return "nccl" if resources.gpus_per_worker == 1 else "gloo"
+
+
 def describe(error: BaseException) -> str:
     """The error as one line for people: its type, and what it says."""
     return f"{type(error).__name__}: {error}"
@@ -288,6 +293,9 @@ def _device(resources: Resources) -> "torch.device":
 
     if not resources.gpus_per_worker:
         return torch.device("cpu")
+    if not torch.cuda.is_available():
+        remedy = "install PyTorch for CUDA, or set resources.gpus_per_worker to 0"
+        raise RuntimeError(f"Ray gave this worker a GPU, and PyTorch sees none: {remedy}")
     try:
         # An error on the device leaves the whole process without it: a reused one must not fail the next run.
         torch.zeros(1, device="cuda").add_(1).item()

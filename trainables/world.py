@@ -32,7 +32,8 @@ class World:
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model with gradients averaged over the workers."""
-        return DistributedDataParallel(model) if self.size > 1 else model
+        # Batch norm's running statistics are made the same after each epoch (`copy_first`): no step reads them.
+        return DistributedDataParallel(model, broadcast_buffers=False) if self.size > 1 else model
 
     def share(self, index_B: Tensor) -> Tensor:
         """This worker's part of a batch: contiguous, and within one of equal in size."""

@@ -74,6 +74,18 @@ def test_unfinished_runs_do_not_count_and_are_said():
     assert found.notes == ["1 of 2 runs are finished"]
 
 
+def test_runs_that_were_stopped_early_are_not_to_come_and_may_have_been_the_best():
+    stopped = run(1.0, 0.30, 0.60, RunState.STOPPED)
+    found = raw(run(0.1, 0.44, 0.70), stopped, stopped)
+    assert (found.chosen, found.regret) == ("σ = 0.1", 0)
+    said = "2 of 3 runs were stopped early and do not count: one of them may have ended best"
+    assert found.notes == [said]
+    assert raw(run(0.1, 0.44, 0.70), stopped, stopped, run(2.0, 0.4, 0.6, RunState.RUNNING)).notes == [
+        "1 of 4 runs are finished",
+        said.replace("of 3", "of 4"),
+    ]
+
+
 def test_nothing_finished_chooses_nothing():
     found = raw(run(0.1, None, 0.1, RunState.QUEUED))
     assert (found.chosen, found.oracle, found.regret) == (None, None, None)

@@ -294,14 +294,20 @@ def test_runs_lists_runs(server: str, grid_id: str):
     assert re.search(r"0\.4\s+1\s+queued\s+0/2\s+-\s+-\s+-", lines[4]), lines[4]
 
 
-def test_runs_says_below_the_table_why_runs_failed(server: str):
-    answer = httpx.post(f"{server}/api/grids?launch=external", json={**GRID, "name": "failing", "axes": {"seed": [31]}}).json()
+def test_runs_says_below_the_table_why_runs_failed_each_reason_once(server: str):
+    answer = httpx.post(f"{server}/api/grids?launch=external", json={**GRID, "name": "failing", "axes": {"seed": [31, 32, 33]}}).json()
     with Client(server) as client:
-        (run,) = client.runs(answer["grid_id"])
-    messages = [started(run.run_id), finished(run.run_id, "failed", error="ValueError: the loss is [infinite]")]
+        run_ids = [run.run_id for run in client.runs(answer["grid_id"])]
+    errors = dict(
+        zip(run_ids, ["ValueError: the loss is [infinite]", "OSError: no space left", "ValueError: the loss is [infinite]"], strict=True)
+    )
+    messages = [said for run_id, error in errors.items() for said in (started(run_id), finished(run_id, "failed", error=error))]
     body = {"grid_id": answer["grid_id"], "messages": messages}
     httpx.post(f"{server}/api/records", json=body, headers={"Authorization": f"Bearer {answer['token']}"}).raise_for_status()
-    assert f"{run.run_id} failed: ValueError: the loss is [infinite]" in run_cli("runs", answer["grid_id"], server=server).stdout
+    assert run_cli("runs", answer["grid_id"], server=server).stdout.splitlines()[-2:] == [
+        f"{run_ids[0]} and 1 more failed: ValueError: the loss is [infinite]",
+        f"{run_ids[1]} failed: OSError: no space left",
+    ]
 
 
 def test_runs_as_csv_is_a_table_of_every_run(server: str, grid_id: str):

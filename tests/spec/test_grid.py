@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from spec.grid import Grid, GridSpec, Role, expand, value_at, with_overrides
+from spec.grid import Grid, GridSpec, Resources, Role, expand, value_at, with_overrides
 from spec.problems import InvalidInputError, problems_of
 from tests.spec.test_run import BASE
 from trainables.parts import RunConfig
@@ -110,6 +110,17 @@ def test_inconsistent_axes_are_refused(parts: dict[str, Any], message: str):
     with pytest.raises(ValidationError) as caught:
         GridSpec(name="g", base=BASE, **parts)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("gpus", [2, 1.5, -1, 0.00001])
+def test_a_worker_has_no_more_than_one_gpu(gpus: float):
+    with pytest.raises(ValidationError, match=r"must be 0, 1 or a share of one such as 0\.25, got .*: a worker trains on one GPU"):
+        Resources(gpus_per_worker=gpus)
+
+
+@pytest.mark.parametrize("gpus", [0, 0.25, 1])
+def test_a_worker_may_have_a_share_of_a_gpu(gpus: float):
+    assert Resources(gpus_per_worker=gpus).gpus_per_worker == gpus
 
 
 def test_a_misspelt_role_is_told_with_the_one_that_was_meant():

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from ray.train import TrainingFailedError
 from torch import distributed
 
@@ -16,7 +17,7 @@ from tests.trainables.fake_service import FakeService
 from tests.trainables.runs import digits_run, record
 from trainables import worker
 from trainables.reporting import messages_in
-from trainables.worker import Job, describe, is_lost_peer, per_worker, run_distributed, run_one
+from trainables.worker import Job, backend, describe, is_lost_peer, per_worker, run_distributed, run_one
 
 
 @pytest.fixture
@@ -146,6 +147,18 @@ def test_gloo_is_told_the_interface_of_the_node_s_address(monkeypatch: pytest.Mo
 def test_a_worker_s_resources_name_gpus_only_where_there_are_some():
     assert per_worker(Resources(cpus_per_worker=2)) == {"CPU": 2}
     assert per_worker(Resources(gpus_per_worker=0.5)) == {"CPU": 1, "GPU": 0.5}
+
+
+@pytest.mark.parametrize(("gpus", "expected"), [(0, "gloo"), (0.5, "gloo"), (1, "nccl")])
+def test_workers_that_may_be_on_one_gpu_do_not_talk_through_nccl(gpus: float, expected: str):
+    assert backend(Resources(gpus_per_worker=gpus)) == expected
+
+
+def test_a_gpu_that_pytorch_does_not_see_is_an_error_that_says_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RuntimeError, match="PyTorch sees none: install PyTorch for CUDA"):
+        worker._device(Resources(gpus_per_worker=1))
+    assert worker._device(Resources()) == torch.device("cpu")
 
 
 def test_an_error_is_one_line_with_its_type():
