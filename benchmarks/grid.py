@@ -6,7 +6,11 @@ published. Ours run through Ray Tune as a grid does, one thread for each run and
 one after the other on all cores without Ray. Ours measure also 1,000 training images after each epoch, and write every record and
 checkpoint to disk.
 
-    python -m benchmarks.grid [--model wide_resnet --precision bfloat16] [--quick] [--out grid.json]
+With `--grid methods` the grid is the comparison that was published: CE, SLN, SLN-MO and SLN-MO-LC, each a run of its own there. Ours get
+SLN and SLN-MO from one run, and its label correction, in the last sixth of the epochs, goes on from there. The plain loop neither
+averages nor corrects, which is to its advantage.
+
+    python -m benchmarks.grid [--model wide_resnet --precision bfloat16] [--grid methods] [--quick] [--out grid.json]
 """
 
 import argparse
@@ -28,6 +32,7 @@ from benchmarks.empty_runs import Sink, with_ray
 from benchmarks.report import Apart, interleaved, print_report, ratio_rows
 from benchmarks.train_step import SHAPE, PlainImages, plain_epoch
 from models._base import MODELS
+from spec.forks import plan_forks
 from spec.grid import Resources
 from spec.records import Work, WorkItem
 from spec.run import RunConfig
@@ -39,7 +44,8 @@ from trainables.worker import Job, set_up_process
 from trainables.world import World
 
 NAME = "benchmarks.grid"
-SIGMAS = (0.0, 0.5)
+# Of each seed.
+PUBLISHED_RUNS = {"sigma": 2, "methods": 4}
 CPU = torch.device("cpu")
 FIGURE = "runs_per_hour"
 
@@ -57,8 +63,17 @@ def write_batches(folder: Path, num_train: int, num_test: int) -> None:
         (folder / "cifar-10-batches-py" / name).write_bytes(pickle.dumps(content))
 
 
+def treatments(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """What the grid crosses with seeds."""
+    if arguments.grid == "sigma":
+        return [{"method": {"name": "sln", "sigma": sigma}} for sigma in (0.0, 0.5)]
+    averaged = {"name": "sln", "sigma": 1.0}
+    corrected = averaged | {"correct_from": arguments.epochs * 5 // 6 + 1}
+    return [{"method": "ce"}] + [{"method": method, "ema": {"decay": 0.999}} for method in (averaged, corrected)]
+
+
 def runs_of(arguments: argparse.Namespace) -> list[RunConfig]:
-    """The grid: sigma x seed."""
+    """Ours, for as many published runs as the arguments say."""
     base = {
         "dataset": {"name": "cifar10", "verify": False},
         "noise": {"name": "symmetric", "rate": 0.4},
@@ -68,9 +83,8 @@ def runs_of(arguments: argparse.Namespace) -> list[RunConfig]:
         "epochs": arguments.epochs,
         "measure": {"train_sample": min(1000, arguments.images), "examples": False},
     }
-    seeds = range(arguments.runs // len(SIGMAS))
-    changes = [{"method": {"name": "sln", "sigma": sigma}, "seed": seed} for seed in seeds for sigma in SIGMAS]
-    return [BoundRunConfig.model_validate(base | change) for change in changes]
+    seeds = range(arguments.runs // PUBLISHED_RUNS[arguments.grid])
+    return [BoundRunConfig.model_validate(base | treatment | {"seed": seed}) for seed in seeds for treatment in treatments(arguments)]
 
 
 def plain_runs(arguments: argparse.Namespace) -> Iterator[float]:
@@ -118,12 +132,12 @@ def time_grid(arguments: argparse.Namespace) -> None:
     """All runs through Ray Tune, as a grid's driver has it; leaves the figure for `our_grid`."""
     launch.connect(set_up=set_up_process)
     data, runs, sink = arguments.time_grid, runs_of(arguments), Sink()
-    items = [WorkItem(run_id=run.run_id, config=run.resolved()) for run in runs]
+    items = [WorkItem(run_id=run.run_id, config=run.resolved(), fork=fork) for run, fork in zip(runs, plan_forks(runs), strict=True)]
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     with tempfile.TemporaryDirectory() as folder:
         job = Job("bench", sink.url, "token", data, Path(folder), Resources())
         work = Work(grid_id="bench", resources=job.resources, runs=items)
-        figure = runs_per_hour(lambda: search.run_all(work, job, nodes, lambda run_id, death: None), len(runs))
+        figure = runs_per_hour(lambda: search.run_all(work, job, nodes, lambda run_id, death: None), arguments.runs)
     (data / FIGURE).write_text(str(figure))
 
 
@@ -139,7 +153,10 @@ def main() -> int:
     parser.add_argument("--precision", default="bfloat16", choices=["float32", "bfloat16"], help="of ours; the plain loop is float32")
     parser.add_argument("--images", type=int, default=5000, help="training images of a run; a fifth as many test images")
     parser.add_argument("--epochs", type=int, default=2)
-    parser.add_argument("--runs", type=int, default=8, help="runs of the grid, even")
+    parser.add_argument(
+        "--grid", default="sigma", choices=sorted(PUBLISHED_RUNS), help="crossed with seeds: sigma, or the published methods"
+    )
+    parser.add_argument("--runs", type=int, default=8, help="runs of the grid: an even number, of methods a multiple of four")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="a small network and few images, to see that it works")
     parser.add_argument("--time-grid", type=Path, metavar="DATA", help=argparse.SUPPRESS)
@@ -157,9 +174,10 @@ def main() -> int:
         with Apart(plain_runs, arguments) as plain, Apart(our_runs, arguments, data) as ours:
             contestants: dict[str, Callable[[], float]] = {
                 "plain loop, one after the other": plain,
-                "ours, one after the other": ours,
                 "ours, a grid": partial(our_grid, data),
             }
+            if arguments.grid == "sigma":
+                contestants["ours, one after the other"] = ours
             rows = ratio_rows(interleaved(contestants, arguments.rounds), "plain loop, one after the other", "runs_per_hour")
     settings = {name: value for name, value in vars(arguments).items() if name not in ("out", "time_grid")}
     print_report(f"a grid of {arguments.runs} runs, {arguments.model}, {arguments.cores} cores", rows, arguments.out, **settings)

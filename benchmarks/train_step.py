@@ -12,6 +12,7 @@ copy, whichever is longer, over our step's time.
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -118,18 +119,20 @@ def our_epochs(arguments: argparse.Namespace) -> Iterator[float]:
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()
     run, world = run_of(arguments), World.alone()
+    splits = splits_of(arguments, world)
+    learner = build_learner(run, splits, world)
+    for epoch in itertools.count(1):
+        yield steps_per_second(lambda: train_epoch(run, splits, learner, learner.model, epoch, world), arguments.steps)  # noqa: B023
+
+
+def splits_of(arguments: argparse.Namespace, world: World) -> Splits:
+    """The same images and labels as a run has them."""
     pixels_NCHW, labels_N = images_of(arguments)
     labels_N = labels_N.to(world.device)
     source = PixelSource.padded(pixels_NCHW, padding=4, normalisation=Normalisation(MEAN, STD))
     examples = Examples(source, labels_N, labels_N, torch.arange(len(labels_N)))
     card = LabelCard.model_construct()
-    splits = Splits(train=examples, measured=examples, validation=None, test=examples, shape=SHAPE, label_card=card)
-    learner = build_learner(run, splits, world)
-    steps = -(-len(labels_N) // run.batch_size)
-    epoch = 0
-    while True:
-        epoch += 1
-        yield steps_per_second(lambda: train_epoch(run, splits, learner, learner.model, epoch, world), steps)  # noqa: B023
+    return Splits(train=examples, measured=examples, validation=None, test=examples, shape=SHAPE, label_card=card)
 
 
 def steps_per_second(epoch: Callable[[], Any], steps: int) -> float:

@@ -53,7 +53,7 @@ def execute(run: RunConfig, folders: Folders, reporter: Reporter, world: World, 
     reporter.inherited(inherited)
     state = train(run, splits, learner, reporter, checkpoint, world, epochs_done + len(inherited))
     if run.measure.examples and state is RunState.DONE:
-        fits = fit_examples(learner.models, splits.measured, world)
+        fits = fit_examples(learner.models, splits.train, world)
         if world.rank == 0:
             fits.write(folders.run / EXAMPLES)
     return state

@@ -59,5 +59,5 @@ async def _body(request: Request) -> bytes:
     async for chunk in request.stream():
         content += chunk
         if len(content) > MAX_BYTES:
-            raise HTTPException(413, f"the file is larger than {MAX_BYTES:,} bytes: set measure.train_sample to keep fewer examples")
+            raise HTTPException(413, f"the file is larger than {MAX_BYTES:,} bytes: set measure.examples to false")
     return bytes(content)

@@ -17,6 +17,7 @@ ON_RAY = [pytest.mark.ray, pytest.mark.timeout(600)]
     [
         "benchmarks.input",
         "benchmarks.train_step",
+        "benchmarks.packing",
         pytest.param("benchmarks.grid", marks=ON_RAY),
         pytest.param("benchmarks.empty_runs", marks=ON_RAY),
     ],

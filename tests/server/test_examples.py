@@ -85,7 +85,7 @@ def test_a_file_that_is_too_large_is_refused(client: TestClient, grid: dict[str,
     monkeypatch.setattr(route, "MAX_BYTES", 100)
     run_id, *_ = run_ids(client, grid)
     answer = put(client, grid, run_id, file())
-    assert (answer.status_code, "measure.train_sample" in answer.json()["error"]) == (413, True)
+    assert (answer.status_code, "measure.examples" in answer.json()["error"]) == (413, True)
 
 
 def test_what_is_not_there_is_said(client: TestClient, grid: dict[str, Any]):

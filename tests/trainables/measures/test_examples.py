@@ -123,9 +123,9 @@ def test_a_run_leaves_a_file_that_agrees_with_its_last_record(tmp_path: Path):
         assert (columns["predicted"] == columns["given"])[~is_pristine_M].mean() == pytest.approx(last[f"{prefix}corrupt_fit_given"])
 
 
-def test_only_measured_examples_are_kept(tmp_path: Path):
+def test_every_training_example_is_kept_however_few_are_measured_after_each_epoch(tmp_path: Path):
     record(digits_run(measure={"train_sample": 50}), tmp_path)
-    assert len(read_fits((tmp_path / "run" / EXAMPLES).read_bytes(), LIMIT).shared["index"]) == 50
+    assert len(read_fits((tmp_path / "run" / EXAMPLES).read_bytes(), LIMIT).shared["index"]) == 200
 
 
 def test_a_run_that_was_told_not_to_leaves_none(tmp_path: Path):
