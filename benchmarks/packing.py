@@ -1,8 +1,8 @@
 """Several runs on one device at once: in processes, in threads of one process, or stacked into one network by torch.func.
 
-All train SLN, as `trainables.train` does. The figure is steps per second of all runs
-together; the reference trains one run after the other with all threads. Stacked, the k networks are one with a leading dimension of
-size k, so that every operation is done once for all of them (`torch.func.vmap`). That is in float32 alone: vmap knows no autocast.
+All train SLN, as `trainables.train` does. The figure is steps per second of all runs together; the reference trains one run after the
+other with all threads. Stacked, the k networks are one with a leading dimension of size k, so that every operation is done once for
+all of them (`torch.func.vmap`): in float32 alone, for vmap knows no autocast.
 
     python -m benchmarks.packing --model wide_resnet [--runs 4] [--precision bfloat16] [--quick] [--out packing.json]
 """
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from copy import copy, deepcopy
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -23,11 +23,13 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 
 from benchmarks.report import Apart, interleaved, print_report, ratio_rows
 from benchmarks.train_step import our_epochs, run_of, splits_of, steps_per_second
+from spec.run import RunConfig
 from spec.seeds import stream_seed
 from trainables.learner import Learner, build_learner
 from trainables.memory import keep_freed_memory
 from trainables.methods._base import Batch, cross_entropies
 from trainables.methods.sln import SLN
+from trainables.optimizers._base import OPTIMIZERS
 from trainables.train import batches_of
 from trainables.world import World
 
@@ -64,7 +66,7 @@ def stacked_epochs(arguments: argparse.Namespace) -> Iterator[float]:
     run, world = run_of(arguments), World.alone()
     splits = splits_of(arguments, world)
     learners = [build_learner(run, splits, world) for _ in range(arguments.runs)]
-    step = stacked_step(learners)
+    step = stacked_step(run, learners)
     for epoch in itertools.count(1):
         for learner in learners:
             learner.method.start_epoch(epoch, lambda: None)  # type: ignore[arg-type, return-value]
@@ -79,13 +81,11 @@ def stacked_epochs(arguments: argparse.Namespace) -> Iterator[float]:
         yield steps_per_second(train, arguments.steps * len(learners))
 
 
-def stacked_step(learners: list[Learner]) -> Callable[[list[Batch]], None]:
+def stacked_step(run: RunConfig, learners: list[Learner]) -> Callable[[list[Batch]], None]:
     """A training step of all learners at once, each on its own batch; their own weights are left as they were."""
     parameters, buffers = stack_module_state([learner.model for learner in learners])  # type: ignore[arg-type]
     shell = deepcopy(learners[0].model).to("meta")
-    settings = learners[0].optimizer.param_groups[0]
-    names = ("lr", "momentum", "weight_decay")
-    optimizer = torch.optim.SGD(parameters.values(), **{name: settings[name] for name in names})
+    optimizer = OPTIMIZERS[run.optimizer.name](parameters.values(), run.optimizer)
 
     def loss(own: dict[str, Tensor], statistics: dict[str, Tensor], images_BCHW: Tensor, targets_BK: Tensor) -> Tensor:
         return cross_entropies(functional_call(shell, (own, statistics), images_BCHW), targets_BK).mean()
@@ -93,13 +93,10 @@ def stacked_step(learners: list[Learner]) -> Callable[[list[Batch]], None]:
     gradients = vmap(grad(loss))
 
     def step(batches: list[Batch]) -> None:
-        targets = [
-            learner.method.targets(batch) for learner, batch in zip(learners, batches, strict=True) if isinstance(learner.method, SLN)
-        ]
+        targets = torch.stack([cast(SLN, learner.method).targets(batch) for learner, batch in zip(learners, batches, strict=True)])
         images = torch.stack([batch.images_BCHW for batch in batches])
-        found: dict[str, Any] = gradients(parameters, buffers, images, torch.stack(targets))
-        for name, parameter in parameters.items():
-            parameter.grad = found[name]
+        for name, gradient in gradients(parameters, buffers, images, targets).items():
+            parameters[name].grad = gradient
         optimizer.step()
 
     return step
