@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from models._base import MODELS, DataShape
 from spec.run import EMA, RunConfig
@@ -18,12 +18,34 @@ from trainables.precision import Bfloat16
 from trainables.world import World
 
 
+class MovingAverage(AveragedModel):
+    """Average of the weights and of batch norm's statistics, starting from the first weights as Chen et al. (2021) do.
+
+    The update is its own: PyTorch's copies a counter to the device at every step, and so waits for a GPU.
+    """
+
+    def __init__(self, model: nn.Module, ema: EMA) -> None:
+        super().__init__(model, use_buffers=True)
+        self._share = 1 - ema.decay
+        self._averaged, self._current = _floats(self.module), _floats(model)
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the model as it is now."""
+        torch._foreach_lerp_(self._averaged, self._current, self._share)
+
+
+def _floats(model: nn.Module) -> list[Tensor]:
+    """All but counters."""
+    return [tensor for tensor in (*model.parameters(), *model.buffers()) if tensor.is_floating_point()]
+
+
 @dataclass(frozen=True)
 class Learner:
     """The model, its moving average (if the run has one), the method's state and the optimizer."""
 
     model: nn.Module
-    average: AveragedModel | None
+    average: MovingAverage | None
     method: Method
     optimizer: Optimizer
 
@@ -61,7 +83,7 @@ def build_learner(run: RunConfig, splits: Splits, world: World) -> Learner:
     model = method.network(lambda number: build_network(run, splits.shape, world.device, number))
     return Learner(
         model=model,
-        average=moving_average(model, run.ema) if run.ema else None,
+        average=MovingAverage(model, run.ema) if run.ema else None,
         method=method,
         optimizer=OPTIMIZERS[run.optimizer.name](model.parameters(), run.optimizer),
     )
@@ -75,11 +97,3 @@ def build_network(run: RunConfig, shape: DataShape, device: torch.device, number
     # Convolutions are faster on images whose channels are last in memory: 1.7 times for the small network on a CPU.
     network = network.to(device).to(memory_format=torch.channels_last)
     return Bfloat16(network) if run.precision == "bfloat16" else network
-
-
-def moving_average(model: nn.Module, ema: EMA) -> AveragedModel:
-    """Average of the weights and of batch norm's statistics, starting from the first weights as Chen et al. (2021) do."""
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema.decay), use_buffers=True)
-    # At 0 it would take its first update whole, and forget where it started from.
-    average.n_averaged.fill_(1)
-    return average

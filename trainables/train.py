@@ -114,7 +114,7 @@ def train_epoch(run: RunConfig, splits: Splits, learner: Learner, model: nn.Modu
         loss.backward()
         optimizer.step()
         if learner.average is not None:
-            learner.average.update_parameters(learner.model)
+            learner.average.update()
         method.after_step(learner.model)
         loss_sum += losses_B.detach().sum()
     method.end_epoch()

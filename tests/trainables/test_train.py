@@ -68,7 +68,7 @@ def test_the_average_is_the_textbooks(tmp_path: Path):
         for old, parameter in zip(expected, learner.model.parameters(), strict=True):
             parameter.data.add_(1.0)
             old.mul_(0.9).add_(0.1 * parameter.data)
-        learner.average.update_parameters(learner.model)
+        learner.average.update()
     torch.testing.assert_close(list(learner.average.module.parameters()), [nn.Parameter(value) for value in expected])
 
 

@@ -3,7 +3,7 @@
 Shapes: N examples, B batch, C channels, H and W stored pixels, S x S pixels that a network sees.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -48,6 +48,12 @@ class CropsAndFlips:
         return cls(offsets_N2, torch.randint(2, (num_examples,), generator=generator).bool())
 
 
+def copied(index_batches: Iterable[Tensor], device: torch.device) -> Sequence[Tensor]:
+    """The batches of indices on the device, all in one copy: each copy to a GPU waits for the work that the GPU still has."""
+    batches = list(index_batches)
+    return torch.cat(batches).to(device).split([len(index_B) for index_B in batches]) if batches else []
+
+
 class PixelSource:
     """An `ImageSource` of uint8 images that lie on the device; it copies them there once.
 
@@ -75,8 +81,8 @@ class PixelSource:
         """See `ImageSource.feed`."""
         windows = self._central(device) if augment_seed is None or not self.augmented else self._random(device, augment_seed)
         normalise = self.normalisation.on(device)
-        for index_B in index_batches:
-            yield normalise(windows(index_B.to(device, non_blocking=True)))
+        for index_B in copied(index_batches, device):
+            yield normalise(windows(index_B))
 
     def pictures(self, index_B: Tensor) -> Tensor:
         """See `ImageSource.pictures`."""

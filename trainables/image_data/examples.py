@@ -19,6 +19,7 @@ from spec.registry import NamedParams
 from spec.run import RunConfig
 from spec.seeds import stream_seed
 from trainables.image_data._base import DATASETS, Dataset, ImageSource
+from trainables.image_data._pixels import copied
 from trainables.image_data.splits import split_indices
 
 # The true label of an image that is of none of the classes: it never equals a given label, nor a prediction.
@@ -62,8 +63,8 @@ class Examples:
     def images_of(self, batches: list[Tensor], device: torch.device, augment_seed: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """For each batch of indices, the indices and the images, both on the device; the images with channels last in memory."""
         feed = self.images.feed(batches, device, augment_seed)
-        for index_B, images_BCHW in zip(batches, feed, strict=True):
-            yield index_B.to(device), images_BCHW.contiguous(memory_format=torch.channels_last)
+        for index_B, images_BCHW in zip(copied(batches, device), feed, strict=True):
+            yield index_B, images_BCHW.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)

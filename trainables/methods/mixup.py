@@ -56,6 +56,6 @@ class Mixup(Method):
         images_GCHW, targets_GK = self.world.join(batch.images_BCHW), self.world.join(self.targets(batch))
         share = draw_beta(self.params.alpha, self.epoch_generator)
         partners_G = torch.randperm(len(images_GCHW), generator=self.epoch_generator)
-        partners_B = self.world.share(partners_G).to(self.device)
+        partners_B = self.world.share(partners_G).to(self.device, non_blocking=True)
         logits_BK = model(mixed(batch.images_BCHW, images_GCHW[partners_B], share))
         return cross_entropies(logits_BK, mixed(self.targets(batch), targets_GK[partners_B], share))
