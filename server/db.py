@@ -41,12 +41,19 @@ def open_engine(url: str) -> Engine:
     """An engine for the URL; SQLite in WAL mode, where a commit is on the disk when it returns.
 
     Raises:
-        ValueError: a database that the service has no upserts for.
+        ValueError: a database that the service has no upserts for, or whose driver is not installed.
     """
-    if (dialect := sqlalchemy.make_url(url).get_backend_name()) not in DIALECTS:
+    parsed = sqlalchemy.make_url(url)
+    if (dialect := parsed.get_backend_name()) not in DIALECTS:
         raise ValueError(f"database_url is for {dialect!r}: expected one of {', '.join(DIALECTS)}")
-    # As many connections as the server has threads, so that a reader never waits for one.
-    engine = sqlalchemy.create_engine(url, json_serializer=_json_text, json_deserializer=from_json, pool_size=8, max_overflow=56)
+    if parsed.drivername == "postgresql":
+        # SQLAlchemy would take the driver before this one.
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    try:
+        # As many connections as the server has threads, so that a reader never waits for one.
+        engine = sqlalchemy.create_engine(parsed, json_serializer=_json_text, json_deserializer=from_json, pool_size=8, max_overflow=56)
+    except ModuleNotFoundError as error:
+        raise ValueError(f"database_url is for {dialect!r}, whose driver {error.name} is missing: pip install '.[{dialect}]'") from None
     if dialect == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

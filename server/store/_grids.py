@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, case, cast, func, insert, select, update
 
 from server.store._common import INCOMPLETE, REPEATABLE, UNFINISHED, grid_row, grid_rows, next_seq, portions
 from server.tables import CellRow, GridRow, RunRow
@@ -148,7 +148,7 @@ def resume_grid(connection: Connection, grid_id: str, state: ColumnElement[str])
     is_made_elsewhere = row.external and connection.scalar(running) is not None
     states = REPEATABLE if row.spec.get("early_stopping") else INCOMPLETE
     _queue_again(connection, held & RunRow.state.in_(states), grid_id, seq)
-    epochs = connection.scalar(select(func.sum(RunRow.epoch - RunRow.forked_after)).where(held)) or 0
+    epochs = connection.scalar(select(_total(RunRow.epoch - RunRow.forked_after)).where(held)) or 0
     fresh = {"cancelled": False, "message": "", "external": is_made_elsewhere, "active_since": time.time(), "epochs_before": epochs}
     connection.execute(update(GridRow).where(GridRow.grid_id == grid_id).values(**fresh, seq=seq))
 
@@ -156,6 +156,11 @@ def resume_grid(connection: Connection, grid_id: str, state: ColumnElement[str])
 def set_message(connection: Connection, grid_id: str, message: str) -> None:
     if grid_row(connection, grid_id).message != message:
         connection.execute(update(GridRow).where(GridRow.grid_id == grid_id).values(message=message, seq=next_seq(connection)))
+
+
+def _total(number: Any) -> ColumnElement[int]:
+    """The sum, as a whole number: PostgreSQL would make a decimal of it."""
+    return cast(func.sum(number), BigInteger)
 
 
 class _Tally(NamedTuple):
@@ -177,10 +182,10 @@ def grid_summaries(connection: Connection, grid_ids: Sequence[str], state: Colum
             CellRow.grid_id,
             state,
             func.count().label("runs"),
-            func.sum(RunRow.epoch).label("epoch"),
-            func.sum(RunRow.epochs).label("epochs"),
-            func.sum(RunRow.forked_after).label("forked"),
-            func.sum(func.coalesce(CellRow.epochs_own, RunRow.epochs)).label("own"),
+            _total(RunRow.epoch).label("epoch"),
+            _total(RunRow.epochs).label("epochs"),
+            _total(RunRow.forked_after).label("forked"),
+            _total(func.coalesce(CellRow.epochs_own, RunRow.epochs)).label("own"),
             func.min(case((RunRow.started_at >= GridRow.active_since, RunRow.started_at))).label("first_start"),
         )
         .join(RunRow, RunRow.run_id == CellRow.run_id)

@@ -1,5 +1,6 @@
 """The writer: commits together, fails alone, comes back after it broke, and never answers before the commit."""
 
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -203,6 +204,12 @@ def test_an_idle_writer_s_heart_beats(writer: Writer):
 def test_a_database_without_upserts_is_refused_in_one_line():
     with pytest.raises(ValueError, match="'mysql': expected one of sqlite, postgresql"):
         open_engine("mysql://localhost/noisegrid")
+
+
+def test_a_driver_that_is_not_installed_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ValueError, match=r"driver psycopg is missing: pip install '\.\[postgresql\]'"):
+        open_engine("postgresql://localhost/noisegrid")
 
 
 def test_migrating_twice_changes_nothing(engine: Engine, monkeypatch, tmp_path: Path):
