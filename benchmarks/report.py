@@ -7,10 +7,12 @@ import statistics
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context, set_start_method
 from pathlib import Path
 from typing import Any, Self
+
+import torch
 
 
 class Apart:
@@ -82,10 +84,19 @@ def machine() -> dict[str, Any]:
         "processor": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
         "load": os.getloadavg()[0],
+        "gpus": [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())],
         "python": platform.python_version(),
-        "torch": version("torch"),
-        "ray": version("ray"),
+        "torch": torch.__version__,
+        "ray": _version("ray"),
     }
+
+
+def _version(package: str) -> str | None:
+    """None where it is not installed: the programs that do without Ray run without it, too."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def print_report(title: str, rows: Iterable[dict[str, Any]], out: Path | None, **settings: Any) -> None:
