@@ -12,7 +12,7 @@ from rich.table import Table
 from spec.records import RunFacts, RunState
 from spec.run import RunConfig
 from spec.summary import Summary, TestAccuracy, summarise
-from trainables.reporting import RECORDS, RecordFile, messages_in
+from trainables.record_file import RECORDS, RecordFile, messages_in
 from trainables.train import Folders, execute
 from trainables.world import World
 

@@ -23,7 +23,7 @@ for name in ("noise", "models", "trainables.methods", "trainables.image_data"):
 from server.local import summary_of
 from trainables.grid_files import read_run
 from trainables.parts import RunConfig
-from trainables.reporting import RecordFile
+from trainables.record_file import RecordFile
 from trainables.train import Folders, execute
 from trainables.world import World
 

@@ -46,7 +46,7 @@ OURS = {
         "trainables.world",
     },
     # `noisegrid train`: the service's own code never trains.
-    "server.local": {"spec", "server", "trainables.train", "trainables.reporting", "trainables.world"},
+    "server.local": {"spec", "server", "trainables.train", "trainables.record_file", "trainables.world"},
 }
 THEIRS_ONLY = {
     "spec": {"pydantic", "pydantic_core"},

@@ -11,7 +11,7 @@ import torch
 from spec.identity import content_hash
 from spec.run import RunConfig
 from trainables.learner import Learner
-from trainables.reporting import EpochMetrics, measured_in
+from trainables.record_file import EpochMetrics, measured_in
 
 
 class Checkpoint:

@@ -27,7 +27,8 @@ from ray.util.state import list_jobs, list_placement_groups
 from spec.problems import InvalidInputError
 from spec.records import FINAL_STATES, RunState, Work
 from trainables.grid_files import read_spec
-from trainables.reporting import RECORDS, Pause, RecordFile, RefusedError, Service, ServiceUnavailableError, messages_in, replay
+from trainables.outbox import Pause, RefusedError, Service, ServiceUnavailableError, replay
+from trainables.record_file import RECORDS, RecordFile, messages_in
 from trainables.search import NoRoomError, run_all
 from trainables.worker import Job, set_up_process
 

@@ -22,7 +22,9 @@ from ray import tune
 
 from spec.grid import Resources
 from spec.records import RunFacts, RunState, WorkItem
-from trainables.reporting import EpochMetrics, HttpReporter, NullReporter, Reporter, Service
+from trainables.outbox import Service
+from trainables.record_file import EpochMetrics
+from trainables.reporting import HttpReporter, NullReporter, Reporter
 
 if TYPE_CHECKING:
     import torch

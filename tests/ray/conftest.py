@@ -17,7 +17,7 @@ from server.client import Client
 from server.ray_head import find_head, free_ports, stop_embedded
 from server.views import RunView
 from spec.records import FINAL_STATES
-from trainables.reporting import messages_in
+from trainables.record_file import messages_in
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 150.0

@@ -17,8 +17,8 @@ from spec.records import RunState
 from tests.ray.conftest import ROOT, LiveService, digits, processes, trainers, wait_for
 from tests.trainables.runs import KeepingReporter
 from trainables.measures.examples import read_fits
+from trainables.outbox import EXAMPLES_SENT
 from trainables.parts import RunConfig
-from trainables.reporting import EXAMPLES_SENT
 from trainables.train import Folders, execute
 from trainables.world import World
 

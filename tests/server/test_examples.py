@@ -19,7 +19,8 @@ from tests.server.parts import FakeRunConfig, epoch, finished, grid_spec, starte
 from tests.server.served import serving
 from tests.server.world import bearer, run_ids, send
 from trainables.measures.examples import ExampleFits
-from trainables.reporting import HttpReporter, Service
+from trainables.outbox import Service
+from trainables.reporting import HttpReporter
 
 Post = Callable[..., dict[str, Any]]
 

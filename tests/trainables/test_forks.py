@@ -8,7 +8,7 @@ import torch
 
 from spec.run import RunConfig
 from tests.trainables.runs import CPU, digits_run
-from trainables.reporting import EpochMetrics, RecordFile, measured_in, messages_in
+from trainables.record_file import EpochMetrics, RecordFile, measured_in, messages_in
 from trainables.train import Folders, execute
 from trainables.world import World
 

@@ -9,7 +9,8 @@ from spec.records import RunState, Work, WorkItem
 from tests.trainables.fake_service import FakeService
 from trainables import launch
 from trainables.launch import ALL_DONE, REFUSED, SOME_NOT_DONE, Progress, main, patiently, remaining_work
-from trainables.reporting import RecordFile, Service, ServiceUnavailableError, messages_in
+from trainables.outbox import Service, ServiceUnavailableError
+from trainables.record_file import RecordFile, messages_in
 from trainables.worker import Job
 
 

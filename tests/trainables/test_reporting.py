@@ -11,8 +11,10 @@ import pytest
 
 from spec.records import LabelCard, RunFacts, RunState
 from tests.trainables.fake_service import FakeService
-from trainables import reporting
-from trainables.reporting import HttpReporter, Pause, RecordFile, RefusedError, Service, ServiceUnavailableError, messages_in, replay
+from trainables import outbox, reporting
+from trainables.outbox import Pause, RefusedError, Service, ServiceUnavailableError, replay
+from trainables.record_file import RecordFile, messages_in
+from trainables.reporting import HttpReporter
 
 LABELS = LabelCard(
     noise="symmetric",
@@ -38,7 +40,6 @@ def service() -> Iterator[FakeService]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporting, "HEARTBEAT_SECONDS", 0.1)
     monkeypatch.setattr(reporting, "LINGER_SECONDS", 0.01)
-    monkeypatch.setattr(reporting, "LONGEST_PAUSE_SECONDS", 0.05)
 
 
 def reporter(folder: Path, fake: FakeService, token: str = "secret") -> HttpReporter:
@@ -226,7 +227,7 @@ def test_a_lost_offset_means_only_that_all_is_sent_again(service: FakeService, t
 
 
 def test_long_outboxes_travel_in_several_batches(service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(reporting, "BATCH_MESSAGES", 4)
+    monkeypatch.setattr(outbox, "BATCH_MESSAGES", 4)
     with RecordFile(tmp_path, "r") as record:
         for epoch in range(1, 10):
             record.epoch(epoch, {})

@@ -7,7 +7,8 @@ import pytest
 from spec.records import EXAMPLES, RunState
 from tests.trainables.fake_service import FakeService
 from tests.trainables.test_reporting import FACTS, quick, reporter, service  # noqa: F401  # fixtures
-from trainables.reporting import EXAMPLES_SENT, RecordFile, Service, ServiceUnavailableError, replay
+from trainables.outbox import EXAMPLES_SENT, Service, ServiceUnavailableError, replay
+from trainables.record_file import RecordFile
 
 PATH = "/api/runs/r/examples?grid_id=g"
 

@@ -16,7 +16,7 @@ from spec.records import RunState, WorkItem
 from tests.trainables.fake_service import FakeService
 from tests.trainables.runs import digits_run, record
 from trainables import worker
-from trainables.reporting import messages_in
+from trainables.record_file import messages_in
 from trainables.worker import Job, backend, describe, is_lost_peer, per_worker, run_distributed, run_one
 
 
