@@ -30,6 +30,7 @@ from trainables.memory import keep_freed_memory
 from trainables.methods._base import Batch, cross_entropies
 from trainables.methods.sln import SLN
 from trainables.optimizers._base import OPTIMIZERS
+from trainables.precision import make_repeatable
 from trainables.train import batches_of
 from trainables.world import World
 
@@ -64,6 +65,7 @@ def stacked_epochs(arguments: argparse.Namespace) -> Iterator[float]:
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()
     run, world = run_of(arguments), World.alone()
+    make_repeatable(world.device)
     splits = splits_of(arguments, world)
     learners = [build_learner(run, splits, world) for _ in range(arguments.runs)]
     step = stacked_step(run, learners)

@@ -36,6 +36,7 @@ from trainables.image_data.examples import Examples, Splits
 from trainables.learner import build_learner
 from trainables.memory import keep_freed_memory
 from trainables.parts import RunConfig as BoundRunConfig
+from trainables.precision import make_repeatable
 from trainables.train import train_epoch
 from trainables.world import World
 
@@ -119,6 +120,7 @@ def our_epochs(arguments: argparse.Namespace) -> Iterator[float]:
     torch.set_num_threads(arguments.threads)
     keep_freed_memory()
     run, world = run_of(arguments), World.alone()
+    make_repeatable(world.device)
     splits = splits_of(arguments, world)
     learner = build_learner(run, splits, world)
     for epoch in itertools.count(1):

@@ -21,6 +21,7 @@ from trainables.learner import Learner, build_learner
 from trainables.memory import keep_freed_memory
 from trainables.methods._base import Batch, Predictions
 from trainables.optimizers._base import SCHEDULES
+from trainables.precision import make_repeatable
 from trainables.reporting import Reporter
 from trainables.world import World
 
@@ -41,6 +42,7 @@ def execute(run: RunConfig, folders: Folders, reporter: Reporter, world: World, 
     the run's state is that of other runs of its grid, too: it is taken up where one of them was there before, and left for them.
     """
     keep_freed_memory()
+    make_repeatable(world.device)
     splits = load_splits(run, folders.data, world.device)
     world.check_same(splits.label_card.noisy_hash, "their noisy labels")
     learner = build_learner(run, splits, world)
