@@ -32,7 +32,11 @@ def database_url() -> Iterator[str]:
             os.chown(folder, pwd.getpwnam("nobody").pw_uid, -1)
         data = f"{folder}/data"
         subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "noisegrid", "--auth=trust", "--no-sync"], check=True, stdout=-3, cwd="/", **user
+            [programs / "initdb", "-D", data, "-U", "noisegrid", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+            **user,
         )
         control = [programs / "pg_ctl", "-D", data, "-w", "-s"]
         subprocess.run([*control, "-l", f"{folder}/log", "-o", f"-k {folder} -c listen_addresses=", "start"], check=True, cwd="/", **user)
