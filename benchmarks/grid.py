@@ -156,14 +156,19 @@ def main() -> int:
     parser.add_argument(
         "--grid", default="sigma", choices=sorted(PUBLISHED_RUNS), help="crossed with seeds: sigma, or the published methods"
     )
-    parser.add_argument("--runs", type=int, default=8, help="runs of the grid: an even number, of methods a multiple of four")
+    parser.add_argument("--runs", type=int, default=8, help="published runs of the grid: two for each seed, of methods four")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--quick", action="store_true", help="a small network and few images, to see that it works")
     parser.add_argument("--time-grid", type=Path, metavar="DATA", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help="write the report as JSON here")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.model, arguments.images, arguments.epochs, arguments.runs, arguments.rounds = "linear", 500, 1, 2, 1
+        arguments.model, arguments.images, arguments.epochs, arguments.rounds = "linear", 500, 2, 1
+        arguments.runs = PUBLISHED_RUNS[arguments.grid]
+    if arguments.runs < 1 or arguments.runs % PUBLISHED_RUNS[arguments.grid]:
+        parser.error(f"--runs must be a multiple of {PUBLISHED_RUNS[arguments.grid]} with --grid {arguments.grid}, got {arguments.runs}")
+    if arguments.grid == "methods" and arguments.epochs < 2:
+        parser.error(f"--epochs must be at least 2 with --grid methods, got {arguments.epochs}: labels are corrected in the last sixth")
     if arguments.time_grid:
         time_grid(arguments)
         return 0

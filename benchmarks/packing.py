@@ -22,15 +22,13 @@ from torch import Tensor
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from benchmarks.report import Apart, interleaved, print_report, ratio_rows
-from benchmarks.train_step import our_epochs, run_of, splits_of, steps_per_second
+from benchmarks.train_step import our_epochs, prepared, steps_per_second
 from spec.run import RunConfig
 from spec.seeds import stream_seed
 from trainables.learner import Learner, build_learner
-from trainables.memory import keep_freed_memory
 from trainables.methods._base import Batch, cross_entropies
 from trainables.methods.sln import SLN
 from trainables.optimizers._base import OPTIMIZERS
-from trainables.precision import make_repeatable
 from trainables.train import batches_of
 from trainables.world import World
 
@@ -62,11 +60,7 @@ def threads_epochs(arguments: argparse.Namespace) -> Iterator[float]:
 
 def stacked_epochs(arguments: argparse.Namespace) -> Iterator[float]:
     """All runs as one network."""
-    torch.set_num_threads(arguments.threads)
-    keep_freed_memory()
-    run, world = run_of(arguments), World.alone()
-    make_repeatable(world.device)
-    splits = splits_of(arguments, world)
+    run, splits, world = prepared(arguments)
     learners = [build_learner(run, splits, world) for _ in range(arguments.runs)]
     step = stacked_step(run, learners)
     for epoch in itertools.count(1):

@@ -117,24 +117,24 @@ def plain_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, loader: Data
 
 def our_epochs(arguments: argparse.Namespace) -> Iterator[float]:
     """Steps per second of one epoch after the other of ours."""
-    torch.set_num_threads(arguments.threads)
-    keep_freed_memory()
-    run, world = run_of(arguments), World.alone()
-    make_repeatable(world.device)
-    splits = splits_of(arguments, world)
+    run, splits, world = prepared(arguments)
     learner = build_learner(run, splits, world)
     for epoch in itertools.count(1):
         yield steps_per_second(lambda: train_epoch(run, splits, learner, learner.model, epoch, world), arguments.steps)  # noqa: B023
 
 
-def splits_of(arguments: argparse.Namespace, world: World) -> Splits:
-    """The same images and labels as a run has them."""
+def prepared(arguments: argparse.Namespace) -> tuple[RunConfig, Splits, World]:
+    """This process set up as for a run of ours, the run, and the images and labels as it has them."""
+    torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
+    run, world = run_of(arguments), World.alone()
+    make_repeatable(world.device)
     pixels_NCHW, labels_N = images_of(arguments)
     labels_N = labels_N.to(world.device)
     source = PixelSource.padded(pixels_NCHW, padding=4, normalisation=Normalisation(MEAN, STD))
     examples = Examples(source, labels_N, labels_N, torch.arange(len(labels_N)))
     card = LabelCard.model_construct()
-    return Splits(train=examples, measured=examples, validation=None, test=examples, shape=SHAPE, label_card=card)
+    return run, Splits(train=examples, measured=examples, validation=None, test=examples, shape=SHAPE, label_card=card), world
 
 
 def steps_per_second(epoch: Callable[[], Any], steps: int) -> float:

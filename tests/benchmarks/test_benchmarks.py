@@ -19,12 +19,13 @@ ON_RAY = [pytest.mark.ray, pytest.mark.timeout(600)]
         "benchmarks.train_step",
         "benchmarks.packing",
         pytest.param("benchmarks.grid", marks=ON_RAY),
+        pytest.param("benchmarks.grid --grid methods", marks=ON_RAY),
         pytest.param("benchmarks.empty_runs", marks=ON_RAY),
     ],
 )
 def test_a_benchmark_reports_ratios_to_its_reference_and_its_machine(program: str, tmp_path: Path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    command = [sys.executable, "-m", program, "--quick", "--out", str(tmp_path / "report.json")]
+    command = [sys.executable, "-m", *program.split(), "--quick", "--out", str(tmp_path / "report.json")]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, timeout=580)
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["machine"].keys() >= {"processor", "cores", "load", "torch", "ray"}

@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+from tests.trainables.runs import CPU, digits_run, record
+from trainables import train
 
 PROGRAM = """
 import json, os, sys, torch
@@ -31,3 +35,10 @@ def test_a_gpu_repeats_its_numbers_and_rounds_as_float32_does(device: str, expec
     command = [sys.executable, "-c", PROGRAM, device]
     found = subprocess.run(command, cwd=Path(__file__).parents[2], check=True, stdout=subprocess.PIPE, text=True).stdout
     assert json.loads(found) == expected
+
+
+def test_a_run_asks_for_it_on_its_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    asked: list[torch.device] = []
+    monkeypatch.setattr(train, "make_repeatable", asked.append)
+    record(digits_run(epochs=1), tmp_path)
+    assert asked == [CPU]
