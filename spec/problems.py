@@ -57,7 +57,8 @@ def _problem(details: ErrorDetails, model: type[BaseModel], prefix: str) -> Prob
         case "missing":
             message, given = "is required", None
         case "value_error":
-            message, given = str(details["ctx"]["error"]), None
+            # Of a whole part or run, what was given would say nothing.
+            message, given = str(details["ctx"]["error"]), given if isinstance(given, str | int | float) else None
         case _:
             text = details["msg"]
             message = f"{text[0].lower()}{text[1:]}, got {given!r}"

@@ -142,6 +142,13 @@ def test_different_labels_are_a_warning(client: TestClient):
     assert text in client.get(f"/api/grids/{sender.grid_id}/table", params={"format": "markdown"}).text
 
 
+@pytest.mark.parametrize(("sample", "said"), [(None, "percent of training labels"), (2500, "percent of up to 2,500 training labels")])
+def test_a_runs_page_says_of_how_many_labels_the_fit_is(client: TestClient, sample: int | None, said: str):
+    spec = grid_spec(f"sample {sample}", 4, (0.2,), (0.5,), (0,))
+    spec["base"] = spec["base"] | {"measure": {"train_sample": sample}}
+    assert said in client.get(f"/runs/{next(iter(Sender(client, spec).configs))}").text
+
+
 def test_pages_answer(client: TestClient, finished: Sender):
     for path in ("/", finished.page, f"/runs/{next(iter(finished.configs))}"):
         answer = client.get(path)
